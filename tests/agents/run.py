@@ -34,6 +34,7 @@ PACKAGES = ['@anthropic-ai/claude-code@2.1.197', '@openai/codex@0.169.0']
 SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin'
 STUB_START_S = 10
 POLL_S = 0.1
+GRACE_S = 3
 
 GREET_JS = """\
 module.exports = function greet(name) {
@@ -380,11 +381,19 @@ def run_agent(argv, env, scratch, user, log, timeout, person):
                 pass
         return None
     finally:
+        end_group(process)
+
+
+def end_group(process):
+    """Our own new process group, whatever is left of it; first politely, so that nonoctl can end its session."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(process.pid, signal.SIGKILL)      # our own new process group, whatever is left of it
+            os.killpg(process.pid, number)
+            process.wait(GRACE_S)
         except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
             pass
-        process.wait()
 
 
 class Verdicts:
