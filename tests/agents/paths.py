@@ -3,6 +3,7 @@
 paths.py — which paths did a traced agent use? Makes the tables of README.md, from which the profiles are written.
 
     run.py claude --bare --wrap 'strace -f -y -s 300 -o /var/tmp/T/claude.log -e trace=%file,connect,clone,clone3,fork,vfork --'
+    (the folder T is writable for the user and not sticky: what that user owns in /tmp itself is removed at the end)
     paths.py /var/tmp/T/claude.log --home HOME [--project DIR] [--agents DIR] [--all]
 
 Only calls that succeeded count, except that names probed in vain in HOME and near the root are listed too: in a session each of
@@ -20,25 +21,44 @@ AT_STRING = re.compile(r'(?:(?:AT_FDCWD|\d+)(?:<([^>]*)>)?, )?"((?:[^"\\]|\\.)*)
 OPENS = {'open', 'openat', 'openat2', 'creat'}
 CHANGES = {'mkdir', 'mkdirat', 'rename', 'renameat', 'renameat2', 'unlink', 'unlinkat', 'rmdir', 'link', 'linkat', 'symlink',
            'symlinkat', 'chmod', 'fchmodat', 'chown', 'lchown', 'fchownat', 'utimensat', 'truncate', 'mknod', 'mknodat'}
-LOOKS = {'stat', 'lstat', 'newfstatat', 'statx', 'access', 'faccessat', 'faccessat2', 'readlink', 'readlinkat', 'getcwd', 'statfs'}
+LOOKS = {'stat', 'lstat', 'newfstatat', 'statx', 'access', 'faccessat', 'faccessat2', 'readlink', 'readlinkat', 'statfs'}
 
 # The first that matches names the group; the random parts of names are folded.
 FOLDS = [
-    (r'^/proc/(self|thread-self|\d+)(/task/\d+)?/', '/proc/PID/'), (r'^/proc/(self|\d+)$', '/proc/PID'),
-    (r'^/usr/lib/x86_64-linux-gnu/.*', '/usr/lib/x86_64-linux-gnu/**'), (r'^/lib/x86_64-linux-gnu/.*', '/lib/x86_64-linux-gnu/**'),
-    (r'^/lib64/.*', '/lib64/**'), (r'^/usr/lib/gcc/.*', '/usr/lib/gcc/**'), (r'^/usr/include/.*', '/usr/include/**'),
-    (r'^/usr/lib/node_modules(/.*|$)', '/usr/lib/node_modules/**'), (r'^/usr/lib/locale/.*', '/usr/lib/locale/**'),
-    (r'^/usr/share/locale/.*', '/usr/share/locale/**'), (r'^/usr/share/git-core/.*', '/usr/share/git-core/**'),
-    (r'^/usr/share/zoneinfo/.*', '/usr/share/zoneinfo/**'), (r'^/usr/lib/git-core/.*', '/usr/lib/git-core/**'),
+    (r'^/proc/(self|thread-self|\d+)(/task/\d+)?/', '/proc/PID/'),
+    (r'^/proc/(self|\d+)$', '/proc/PID'),
+    (r'^/usr/lib/x86_64-linux-gnu/.*', '/usr/lib/x86_64-linux-gnu/**'),
+    (r'^/lib/x86_64-linux-gnu/.*', '/lib/x86_64-linux-gnu/**'),
+    (r'^/lib64/.*', '/lib64/**'),
+    (r'^/usr/lib/gcc/.*', '/usr/lib/gcc/**'),
+    (r'^/usr/include/.*', '/usr/include/**'),
+    (r'^/usr/lib/node_modules(/.*|$)', '/usr/lib/node_modules/**'),
+    (r'^/usr/lib/locale/.*', '/usr/lib/locale/**'),
+    (r'^/usr/share/locale/.*', '/usr/share/locale/**'),
+    (r'^/usr/share/git-core/.*', '/usr/share/git-core/**'),
+    (r'^/usr/share/zoneinfo/.*', '/usr/share/zoneinfo/**'),
+    (r'^/usr/lib/git-core/.*', '/usr/lib/git-core/**'),
     (r'^/sys/fs/cgroup(/.*|$)', '/sys/fs/cgroup/**'),
-    (r'^/tmp/cc\w{6}\..*$', '/tmp/cc*'), (r'^/usr/share/ca-certificates/.*', '/usr/share/ca-certificates/**'),
-    (r'^/etc/ssl/certs/.*', '/etc/ssl/certs/**'), (r'^/etc/profile\.d/.*', '/etc/profile.d/**'),
-    (r'^/usr/(s?bin|local/s?bin)/.*', r'/usr/\1/**'), (r'^(/s?bin)/.*', r'\1/**'), (r'^/tmp/tmp\.\w+$', '/tmp/tmp.*'), (r'^/tmp/claude-\d+(/.*|$)', '/tmp/claude-UID/**'),
-    (r'^/tmp/claude-[0-9a-f]+-cwd$', '/tmp/claude-HEX-cwd'), (r'^/var/tmp/#\d+.*', '/var/tmp (O_TMPFILE)'),
-    (r'^~/\.claude\.json\.tmp\..*', '~/.claude.json.tmp.*'), (r'^~/\.claude\.json\.\w*lock.*', '~/.claude.json.lock'),
-    (r'^(~/\.claude/[^/]+)/.*', r'\1/**'), (r'^(~/\.codex/[^/]+)/.*', r'\1/**'), (r'^(~/\.npm/[^/]+)/.*', r'\1/**'),
-    (r'^~/\.codex/[a-z_0-9]+\.sqlite.*', '~/.codex/*.sqlite*'), (r'^~/\.codex/\.tmp\w+$', '~/.codex/.tmp*'),
-    (r'^(AGENTS)/.*', r'\1/**'), (r'^(~/extra/new\.txt\.tmp)\..*', r'\1.*'), (r'^/sys/devices/system/(\w+)(/.*|$)', r'/sys/devices/system/\1/**'),
+    (r'^/tmp/cc\w{6}\..*$', '/tmp/cc*'),
+    (r'^/usr/share/ca-certificates/.*', '/usr/share/ca-certificates/**'),
+    (r'^/etc/ssl/certs/.*', '/etc/ssl/certs/**'),
+    (r'^/etc/profile\.d/.*', '/etc/profile.d/**'),
+    (r'^/usr/(s?bin|local/s?bin)/.*', r'/usr/\1/**'),
+    (r'^(/s?bin)/.*', r'\1/**'),
+    (r'^/tmp/tmp\.\w+$', '/tmp/tmp.*'),
+    (r'^/tmp/claude-\d+(/.*|$)', '/tmp/claude-UID/**'),
+    (r'^/tmp/claude-[0-9a-f]+-cwd$', '/tmp/claude-HEX-cwd'),
+    (r'^/var/tmp/#\d+.*', '/var/tmp (O_TMPFILE)'),
+    (r'^~/\.claude\.json\.tmp\..*', '~/.claude.json.tmp.*'),
+    (r'^~/\.claude\.json\.\w*lock.*', '~/.claude.json.lock'),
+    (r'^(~/\.claude/[^/]+)/.*', r'\1/**'),
+    (r'^(~/\.codex/[^/]+)/.*', r'\1/**'),
+    (r'^(~/\.npm/[^/]+)/.*', r'\1/**'),
+    (r'^~/\.codex/[a-z_0-9]+\.sqlite.*', '~/.codex/*.sqlite*'),
+    (r'^~/\.codex/\.tmp\w+$', '~/.codex/.tmp*'),
+    (r'^(AGENTS)/.*', r'\1/**'),
+    (r'^(~/extra/new\.txt\.tmp)\..*', r'\1.*'),
+    (r'^/sys/devices/system/(\w+)(/.*|$)', r'/sys/devices/system/\1/**'),
 ]
 
 
