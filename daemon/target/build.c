@@ -1,0 +1,302 @@
+/*
+ * The view, node by node. Parents come first; each node is mkdir + attach below its parent's descriptor.
+ *
+ * Everything is mounted from inside the session's own mount namespace: levels mounted from elsewhere loop inner
+ * namespaces and are dead on Linux 7.3.
+ *
+ * Runs as: root.   Input: see build.h.
+ */
+#include "daemon/target/build.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/fd.h"
+#include "common/log.h"
+#include "daemon/monitor/request.h"
+#include "daemon/target/devices.h"
+#include "daemon/target/init.h"
+#include "daemon/target/mount.h"
+
+struct build_node {
+        int fd; /* what children are placed below; -1: nothing can be */
+        uint32_t kind;
+        uint32_t flags;
+};
+
+struct build {
+        const struct build_options *options;
+        struct build_node *nodes; /* indexed by node id */
+        size_t n_nodes;
+        int fd_hidden; /* tmpfs with the bind mounts of single files */
+        int fd_proc;   /* mount point of procfs; -1 */
+};
+
+static struct build_node *build_node(struct build *b, uint32_t id) {
+        return id > 0 && id < b->n_nodes && b->nodes[id].kind ? &b->nodes[id] : NULL;
+}
+
+static int build_add(struct build *b, uint32_t id, uint32_t kind, uint32_t flags, int fd) {
+        if (id == 0 || id > MONITOR_NODES_MAX)
+                return err_raise(-EINVAL);
+        if (id >= b->n_nodes) {
+                size_t n = MAX_OF((size_t)id + 1, b->n_nodes * 2);
+                struct build_node *nodes = reallocarray(b->nodes, n, sizeof(*nodes));
+
+                if (!nodes)
+                        return err_raise(-ENOMEM);
+                memset(nodes + b->n_nodes, 0, (n - b->n_nodes) * sizeof(*nodes));
+                b->nodes = nodes;
+                b->n_nodes = n;
+        }
+        b->nodes[id] = (struct build_node){ .fd = fd, .kind = kind, .flags = flags };
+        return 0;
+}
+
+static int build_root(struct build *b) {
+        _cleanup_close_ int fd_root = -1;
+        int r;
+
+        if (unshare(CLONE_NEWNS) < 0)
+                return err_raise(-errno);
+        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+                return err_raise(-errno);
+        fd_root = mount_level(AT_FDCWD, b->options->staging, b->options->fd_pipe, b->options->pgrp);
+        if (fd_root < 0)
+                return err_pass(fd_root);
+        if (mkdirat(fd_root, MOUNT_HIDDEN, 0711) < 0)
+                return err_raise(-errno);
+        b->fd_hidden = mount_type(fd_root, MOUNT_HIDDEN, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0711,size=1m");
+        if (b->fd_hidden < 0)
+                return err_pass(b->fd_hidden);
+        r = build_add(b, 1, VIEW_LEVEL, 0, fd_root);
+        if (r == 0)
+                (void)steal_fd(&fd_root);
+        return r;
+}
+
+/* An empty file to mount over; in a level that is not possible (autofs has no files), see build_file(). */
+static int build_touch(int fd_dir, const char *name) {
+        _cleanup_close_ int fd = openat(fd_dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
+
+        return fd >= 0 || errno == EEXIST ? 0 : err_raise(-errno);
+}
+
+/*
+ * A single file in a level: symlink to a bind mount in the hidden tmpfs, and the file itself mounted over that symlink. A
+ * first walk that races follows the link and still finds the file; every later one meets a regular file.
+ */
+static int build_file(struct build *b, const struct build_node *parent, const struct monitor_message *m, int *fds) {
+        char hidden[32], target[64];
+        int r;
+
+        if (parent->kind != VIEW_LEVEL) {
+                r = build_touch(parent->fd, m->name);
+                return r ? r : mount_place(fds[0], parent->fd, m->name);
+        }
+        snprintf(hidden, sizeof(hidden), "f%u", m->node);
+        snprintf(target, sizeof(target), "/" MOUNT_HIDDEN "/%s", hidden);
+        r = build_touch(b->fd_hidden, hidden);
+        if (r == 0)
+                r = mount_place(fds[0], b->fd_hidden, hidden);
+        if (r == 0 && symlinkat(target, parent->fd, m->name) < 0)
+                r = err_raise(-errno);
+        if (r == 0)
+                r = mount_place(fds[1], parent->fd, m->name);
+        return r;
+}
+
+/* DIR, FILE or MASK below a granted tree: the place exists on the host and is found without following anything. */
+static int build_inside(struct build *b, const struct build_node *parent, const struct monitor_message *m, int fd_mount) {
+        _cleanup_close_ int fd_place = mount_resolve_beneath(parent->fd, m->target);
+        int fd = -1, r;
+
+        if (fd_place < 0)
+                return err_pass(fd_place);
+        r = mount_place(fd_mount, fd_place, "");
+        if (r)
+                return err_pass(r);
+        if (m->kind == VIEW_DIR) {
+                fd = mount_resolve_beneath(parent->fd, m->target);
+                if (fd < 0)
+                        return err_pass(fd);
+        }
+        return build_add(b, m->node, m->kind, m->flags, fd);
+}
+
+static int build_one(struct build *b, const struct monitor_message *m, int *fds) {
+        const struct build_options *o = b->options;
+        const struct build_node *parent = build_node(b, m->parent);
+        int fd = -1, r = 0;
+
+        if (m->node == 1 && m->kind == VIEW_LEVEL)
+                return build_root(b);
+        if (!parent || parent->fd < 0)
+                return err_raise(-EINVAL);
+        if (m->flags & VIEW_INSIDE)
+                return build_inside(b, parent, m, fds[0]);
+        if (m->kind != VIEW_FILE && m->kind != VIEW_SYMLINK && mkdirat(parent->fd, m->name, 0755) < 0)
+                return err_raise(-errno);
+        switch (m->kind) {
+        case VIEW_LEVEL:
+                fd = mount_level(parent->fd, m->name, o->fd_pipe, o->pgrp);
+                break;
+        case VIEW_DIR:
+                r = mount_place(fds[0], parent->fd, m->name);
+                if (r == 0)
+                        fd = openat(parent->fd, m->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                break;
+        case VIEW_FILE:
+                r = build_file(b, parent, m, fds);
+                return r ? err_pass(r) : build_add(b, m->node, m->kind, m->flags, -1);
+        case VIEW_SYMLINK:
+                if (symlinkat(m->target, parent->fd, m->name) < 0)
+                        return err_raise(-errno);
+                return build_add(b, m->node, m->kind, m->flags, -1);
+        case VIEW_PLAIN:
+                fd = openat(parent->fd, m->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                break;
+        case VIEW_TMP:
+                fd = mount_type(parent->fd, m->name, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+                break;
+        case VIEW_PROC:
+                fd = openat(parent->fd, m->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                b->fd_proc = fd;
+                break;
+        case VIEW_DEV:
+                fd = devices_build(parent->fd, m->name);
+                break;
+        default:
+                return err_raise(-EINVAL);
+        }
+        if (r)
+                return err_pass(r);
+        if (fd < 0)
+                return err_raise(fd == -1 ? -errno : fd);
+        return build_add(b, m->node, m->kind, m->flags, fd);
+}
+
+static int build_send(struct build *b, struct monitor_message *m, const int *fds, size_t n_fds) {
+        int r = fd_send(b->options->fd_monitor, m, sizeof(*m), fds, n_fds);
+
+        return r ? err_raise(r < 0 ? r : -EPIPE) : 0;
+}
+
+static int build_send_levels(struct build *b) {
+        for (uint32_t id = 1; id < b->n_nodes; id++) {
+                struct monitor_message m = { .type = MONITOR_LEVEL, .node = id };
+                int fds[2], r;
+
+                if (b->nodes[id].kind == VIEW_LEVEL) {
+                        r = mount_level_dev(b->nodes[id].fd, &m.dev);
+                        if (r == 0)
+                                r = build_send(b, &m, &b->nodes[id].fd, 1);
+                        if (r)
+                                return err_pass(r);
+                } else if (b->nodes[id].fd >= 0 && id != 1) {
+                        /* the monitor places live nodes below these too */
+                        m.type = MONITOR_REPLY;
+                        m.kind = b->nodes[id].kind;
+                        fds[0] = b->nodes[id].fd;
+                        r = build_send(b, &m, fds, 1);
+                        if (r)
+                                return err_pass(r);
+                }
+        }
+        return 0;
+}
+
+/*
+ * Init becomes a child of the broker (CLONE_PARENT), so that Yama's "descendants only" lets the broker read the
+ * session's memory. The namespaces of processes are unshared here, after every mount: an autofs mount resolves the
+ * daemon's group in the caller's pid namespace.
+ */
+static int build_start(struct build *b, const struct monitor_message *m, int *fds, size_t n_fds) {
+        const struct build_options *o = b->options;
+        struct monitor_message started = { .type = MONITOR_STARTED };
+        struct init_options init = {
+                .identity = o->identity,
+                .filter = o->filter,
+                .fd_root = b->nodes[1].fd,
+                .fd_proc = b->fd_proc,
+                .fd_control = o->fd_control,
+                .fd_lifeline = o->fd_lifeline,
+                .fd_spec = fds[0],
+                .fd_stdio = { -1, -1, -1 },
+                .umask = m->umask & 0777,
+        };
+        _cleanup_close_ int fd_namespace = -1;
+        int send_fds[3], pidfd = -1, r;
+        size_t used = 1;
+        long pid;
+
+        for (unsigned n = 0; n < 3; n++)
+                if (m->flags & BIT(n)) {
+                        if (used >= n_fds)
+                                return err_raise(-EBADMSG);
+                        init.fd_stdio[n] = fds[used++];
+                }
+        r = build_send_levels(b);
+        if (r)
+                return err_pass(r);
+        fd_namespace = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+        if (fd_namespace < 0)
+                return err_raise(-errno);
+        if (o->fd_cgroup >= 0 && write(o->fd_cgroup, "0", 1) != 1)
+                return err_raise(-errno);
+        if (unshare(CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
+                return err_raise(-errno);
+        pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, NULL);
+        if (pid < 0)
+                return err_raise(-errno);
+        if (pid == 0)
+                init_run(&init);
+        started.pid = (int)pid;
+        send_fds[0] = pidfd;
+        send_fds[1] = fd_namespace;
+        send_fds[2] = b->fd_hidden;
+        return build_send(b, &started, send_fds, 3);
+}
+
+_Noreturn void build_run(const struct build_options *options) {
+        struct build b = { .options = options, .fd_hidden = -1, .fd_proc = -1 };
+        struct monitor_message m;
+        int fds[4];
+        size_t n, n_fds;
+        int r;
+
+        prctl(PR_SET_NAME, "nono-builder");
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        log_init("nonod[builder]", log_max_level());
+        umask(0);
+        for (;;) {
+                r = fd_recv(options->fd_monitor, &m, sizeof(m), &n, fds, ELEMENTSOF(fds), &n_fds);
+                if (r || n != sizeof(m))
+                        _exit(1); /* the monitor gave the session up */
+                m.name[MONITOR_NAME_MAX] = m.target[MONITOR_TARGET_MAX] = '\0';
+                if (m.type == MONITOR_START) {
+                        r = n_fds >= 1 && build_node(&b, 1) ? build_start(&b, &m, fds, n_fds) : -EINVAL;
+                        if (r == 0)
+                                _exit(0);
+                } else
+                        r = build_one(&b, &m, fds);
+                fd_close_many(fds, n_fds);
+                if (r) {
+                        struct monitor_message failed = { .type = MONITOR_REPLY, .node = m.node, .error = -r };
+
+                        (void)build_send(&b, &failed, NULL, 0);
+                        _exit(1);
+                }
+        }
+}
