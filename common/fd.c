@@ -134,3 +134,24 @@ int fd_write_full(int fd, const void *data, size_t n) {
         }
         return 0;
 }
+
+void fd_keep_only(int *const *keep, size_t n) {
+        unsigned from = 3;
+
+        for (size_t i = 0; i < n; i++)
+                if (*keep[i] >= 0 && *keep[i] < 3)
+                        *keep[i] = fd_dup(*keep[i]);
+        for (;;) {
+                int lowest = -1;
+
+                for (size_t i = 0; i < n; i++)
+                        if (*keep[i] >= (int)from && (lowest < 0 || *keep[i] < lowest))
+                                lowest = *keep[i];
+                if (lowest < 0)
+                        break;
+                if ((unsigned)lowest > from)
+                        (void)close_range(from, (unsigned)lowest - 1, 0);
+                from = (unsigned)lowest + 1;
+        }
+        (void)close_range(from, ~0U, 0);
+}

@@ -39,3 +39,9 @@ int fd_set_nonblock(int fd, bool on);
 ssize_t fd_read_full(int fd, void *data, size_t n);
 /* Return: 0 or -errno. Restarts after EINTR, blocks on a full pipe. */
 int fd_write_full(int fd, const void *data, size_t n);
+
+/**
+ * fd_keep_only() - close every descriptor from 3 up that is not listed
+ * @keep: pointers to the descriptors to keep; -1 entries are skipped; those below 3 are first moved up
+ */
+void fd_keep_only(int *const *keep, size_t n);

@@ -13,7 +13,7 @@
 enum {
         MONITOR_NAME_MAX = 255,
         MONITOR_TARGET_MAX = 1023, /* bytes of a symlink's target */
-        MONITOR_NODES_MAX = 8192,  /* nodes of one session's view */
+        MONITOR_NODES_MAX = 65536, /* node ids of one session's view; ids only rise, so also its changes */
         MONITOR_SESSIONS_MAX = 1024,
 };
 

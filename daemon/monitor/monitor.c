@@ -1,0 +1,638 @@
+/*
+ * The monitor's loop: one epoll set, a closed table of requests, a record per session.
+ *
+ * Whatever the service sends is looked up in `requests` below: type, state, number of descriptors. A message that is
+ * not in the table, or not allowed now, ends the service, and with it every session: a service that breaks its own
+ * protocol is no longer ours.
+ *
+ * Runs as: root.   Input: request.h messages of the service and of builders; credentials from the kernel.
+ */
+#include "daemon/monitor/monitor.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/auto_dev-ioctl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/fd.h"
+#include "common/log.h"
+#include "daemon/broker/broker.h"
+#include "daemon/monitor/probe.h"
+#include "daemon/monitor/request.h"
+#include "daemon/monitor/session.h"
+#include "daemon/service/service.h"
+#include "daemon/target/filter.h"
+#include "daemon/target/mount.h"
+
+enum {
+        MONITOR_FDS_MAX = 4,     /* of one request: exec spec and three standard descriptors */
+        MONITOR_RETRY_MS = 20,   /* between attempts to remove control groups that still empty themselves */
+        MONITOR_BUFFER = 1 << 20,
+};
+
+/* What an epoll event is about; the session's table index in the low half. */
+enum monitor_watch { WATCH_LISTEN = 1, WATCH_SERVICE, WATCH_SIGNALS, WATCH_BUILDER, WATCH_INIT };
+
+struct monitor {
+        const struct monitor_options *options;
+        int fd_epoll, fd_service, fd_signals, fd_autofs, fd_lifeline[2], fd_mask[2]; /* mask: file, directory */
+        pid_t service, pgrp;
+        char staging[512];
+        struct sock_fprog filter;
+        struct cgroup cgroup;
+        struct identity identity; /* of the session being made; large, so not on the stack */
+        struct session *sessions; /* MONITOR_SESSIONS_MAX + 1; index 0 is never used */
+        uint32_t generation;
+        uint32_t leaving[MONITOR_SESSIONS_MAX]; /* control groups to be removed */
+        size_t n_leaving;
+        bool stopping;
+        int status;
+};
+
+static int monitor_watch(struct monitor *m, int fd, enum monitor_watch watch, uint32_t index) {
+        struct epoll_event e = { .events = EPOLLIN, .data.u64 = (uint64_t)watch << 32 | index };
+
+        return epoll_ctl(m->fd_epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? err_raise(-errno) : 0;
+}
+
+static void monitor_send(struct monitor *m, struct monitor_message *message, const int *fds, size_t n_fds) {
+        if (fd_send(m->fd_service, message, sizeof(*message), fds, n_fds) != 0)
+                m->stopping = true; /* the service is gone or refuses to read: nobody decides any more */
+}
+
+static void monitor_reply(struct monitor *m, const struct monitor_message *request, uint32_t session, int r) {
+        struct monitor_message reply = {
+                .type = MONITOR_REPLY, .session = session, .tag = request->tag, .node = request->node, .error = -r,
+        };
+
+        monitor_send(m, &reply, NULL, 0);
+}
+
+/* --- sessions ----------------------------------------------------------------------------------------------------- */
+
+static struct session *monitor_session(struct monitor *m, uint32_t id) {
+        struct session *s = &m->sessions[id & 0xffff];
+
+        return (id & 0xffff) <= MONITOR_SESSIONS_MAX && s->state != SESSION_FREE && s->id == id ? s : NULL;
+}
+
+static void monitor_remove_cgroups(struct monitor *m) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < m->n_leaving; i++)
+                if (cgroup_remove(&m->cgroup, m->leaving[i]) == -EBUSY)
+                        m->leaving[kept++] = m->leaving[i];
+        m->n_leaving = kept;
+}
+
+/* Every way a session ends leads here, once. */
+static void monitor_end(struct monitor *m, struct session *s) {
+        struct monitor_message exited = { .type = MONITOR_EXITED, .session = s->id };
+
+        log_debug("session %08x: over", s->id);
+        cgroup_kill(&m->cgroup, s->id);
+        if (m->n_leaving < ELEMENTSOF(m->leaving))
+                m->leaving[m->n_leaving++] = s->id;
+        session_release(s);
+        monitor_remove_cgroups(m);
+        monitor_send(m, &exited, NULL, 0);
+}
+
+static int on_session(struct monitor *m, struct session *unused, struct monitor_message *msg, int *fds, size_t n_fds) {
+        const struct session_spawn spawn = {
+                .identity = &m->identity,
+                .filter = &m->filter,
+                .staging = m->staging,
+                .fd_lifeline = m->fd_lifeline[0],
+                .pgrp = m->pgrp,
+                .broker_main = m->options->broker_main,
+                .cgroup = &m->cgroup,
+        };
+        struct monitor_message ok = { .type = MONITOR_SESSION_OK, .tag = msg->tag };
+        struct session *s = NULL;
+        int ends[2], r;
+
+        for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX && !s; i++)
+                if (m->sessions[i].state == SESSION_FREE) {
+                        s = &m->sessions[i];
+                        s->id = (++m->generation & 0xffff) << 16 | i;
+                }
+        if (!s) {
+                monitor_reply(m, msg, 0, -EUSERS);
+                return 0;
+        }
+        r = peer_identify(fds[0], m->options->socket_path, &s->peer, &m->identity);
+        if (r) {
+                monitor_reply(m, msg, 0, r > 0 ? -EPERM : r);
+                return 0;
+        }
+        r = session_start(s, &spawn, &ends[0], &ends[1]);
+        if (r) {
+                monitor_reply(m, msg, 0, r);
+                return 0;
+        }
+        r = monitor_watch(m, s->fd_builder, WATCH_BUILDER, s->id & 0xffff);
+        ok.session = s->id;
+        ok.uid = s->peer.uid;
+        ok.gid = s->peer.gid;
+        ok.pid = s->peer.pid;
+        monitor_send(m, &ok, ends, 2);
+        fd_close_many(ends, 2);
+        if (r)
+                session_kill(s, &m->cgroup);
+        return 0;
+}
+
+/* Sources are cloned here, in the namespace they belong to, and travel to the builder as detached mounts. */
+static int on_node(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
+        int object = n_fds ? fds[0] : -1, mounts[2] = { -1, -1 }, r;
+        bool hidden;
+        size_t n = 0;
+
+        r = view_check(&s->view, msg, object);
+        if (r == 0)
+                r = view_record(&s->view, msg);
+        if (r == 0 && (msg->kind == VIEW_DIR || msg->kind == VIEW_FILE || msg->kind == VIEW_MASK)) {
+                if (msg->kind == VIEW_MASK)
+                        object = m->fd_mask[msg->flags & VIEW_MASK_DIR ? 1 : 0];
+                hidden = msg->kind == VIEW_FILE && !(msg->flags & VIEW_INSIDE) &&
+                         s->view.nodes[msg->parent].kind == VIEW_LEVEL;
+                for (n = 0; r >= 0 && n < (hidden ? 2U : 1U); n++)
+                        r = mounts[n] = mount_clone(object, msg->flags & VIEW_WRITE);
+        }
+        if (r >= 0)
+                r = fd_send(s->fd_builder, msg, sizeof(*msg), mounts, n);
+        fd_close_many(mounts, 2);
+        if (r < 0 || r == FD_E_AGAIN) {
+                log_debug("session %08x: node %u: %s", s->id, msg->node, strerror(r < 0 ? -r : EAGAIN));
+                monitor_reply(m, msg, s->id, r < 0 ? r : -EAGAIN);
+                session_kill(s, &m->cgroup);
+                monitor_end(m, s);
+        }
+        return 0;
+}
+
+static int on_start(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
+        if (n_fds != 1 + (size_t)__builtin_popcount(msg->flags & 7))
+                return -EBADMSG;
+        s->start_tag = msg->tag;
+        s->state = SESSION_STARTING;
+        if (fd_send(s->fd_builder, msg, sizeof(*msg), fds, n_fds) != 0) {
+                monitor_reply(m, msg, s->id, -EPIPE);
+                session_kill(s, &m->cgroup);
+                monitor_end(m, s);
+        }
+        return 0;
+}
+
+static int on_attach(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
+        int object = n_fds ? fds[0] : -1, fd_level = -1, r;
+
+        msg->name[MIN_OF(msg->name_len, (uint16_t)MONITOR_NAME_MAX)] = '\0';
+        msg->target[MIN_OF(msg->target_len, (uint16_t)MONITOR_TARGET_MAX)] = '\0';
+        r = view_check(&s->view, msg, object);
+        if (msg->kind == VIEW_PROC || msg->kind == VIEW_DEV || msg->kind == VIEW_TMP)
+                r = -EINVAL;
+        if (msg->kind == VIEW_MASK)
+                object = m->fd_mask[msg->flags & VIEW_MASK_DIR ? 1 : 0];
+        if (r == 0)
+                r = view_attach(&s->view, msg, object, &fd_level);
+        if (r == 0 && fd_level >= 0) {
+                struct monitor_message level = {
+                        .type = MONITOR_LEVEL, .session = s->id, .tag = msg->tag, .node = msg->node, .token = msg->token,
+                };
+
+                r = mount_level_dev(fd_level, &level.dev);
+                if (r == 0) {
+                        monitor_send(m, &level, &fd_level, 1);
+                        return 0;
+                }
+        }
+        monitor_reply(m, msg, s->id, r);
+        return 0;
+}
+
+static int on_refuse(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
+        struct autofs_dev_ioctl param;
+        uint32_t level = view_level_of(&s->view, msg->node);
+
+        if (level != msg->node || msg->error <= 0 || msg->error > 4095)
+                return -EBADMSG;
+        init_autofs_dev_ioctl(&param);
+        param.ioctlfd = s->view.nodes[level].fd;
+        param.fail.token = msg->token;
+        param.fail.status = -msg->error;
+        if (m->fd_autofs < 0 || ioctl(m->fd_autofs, AUTOFS_DEV_IOCTL_FAIL, &param) < 0)
+                /* without /dev/autofs the only refusal is ENOENT; EINVAL: nobody waits any more */
+                if (ioctl(s->view.nodes[level].fd, AUTOFS_IOC_FAIL, (unsigned long)msg->token) < 0 && errno != EINVAL)
+                        log_debug("session %08x: refuse: %s", s->id, strerror(errno));
+        return 0;
+}
+
+static int on_revoke(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
+        monitor_reply(m, msg, s->id, view_revoke(&s->view, msg->node));
+        return 0;
+}
+
+static int on_widen(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
+        monitor_reply(m, msg, s->id, view_widen(&s->view, msg->node, msg->flags & VIEW_WRITE));
+        return 0;
+}
+
+static int on_kill(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
+        bool started = s->pidfd_init >= 0;
+
+        if (s->state == SESSION_ENDING)
+                return 0;
+        session_kill(s, &m->cgroup);
+        if (!started)
+                monitor_end(m, s); /* no init whose end could tell us */
+        return 0;
+}
+
+static const struct request {
+        uint32_t type;
+        unsigned states; /* bits of enum session_state */
+        size_t min_fds, max_fds;
+        int (*handle)(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds);
+} requests[] = {
+        { MONITOR_SESSION, BIT(SESSION_FREE), 1, 1, on_session },
+        { MONITOR_NODE, BIT(SESSION_BUILDING), 0, 1, on_node },
+        { MONITOR_START, BIT(SESSION_BUILDING), 1, 4, on_start },
+        { MONITOR_ATTACH, BIT(SESSION_RUNNING), 0, 1, on_attach },
+        { MONITOR_REFUSE, BIT(SESSION_RUNNING), 0, 0, on_refuse },
+        { MONITOR_REVOKE, BIT(SESSION_RUNNING), 0, 0, on_revoke },
+        { MONITOR_WIDEN, BIT(SESSION_RUNNING), 0, 0, on_widen },
+        { MONITOR_KILL, BIT(SESSION_BUILDING) | BIT(SESSION_STARTING) | BIT(SESSION_RUNNING) | BIT(SESSION_ENDING), 0, 0,
+          on_kill },
+};
+
+/* A session may end while the service still speaks of it: that is answered, not punished. */
+static int monitor_too_late(struct monitor *m, const struct monitor_message *msg) {
+        if (msg->type == MONITOR_ATTACH || msg->type == MONITOR_REVOKE || msg->type == MONITOR_WIDEN ||
+            msg->type == MONITOR_START)
+                monitor_reply(m, msg, msg->session, -ESRCH);
+        return 0;
+}
+
+static int monitor_dispatch(struct monitor *m, struct monitor_message *msg, int *fds, size_t n_fds) {
+        for (size_t i = 0; i < ELEMENTSOF(requests); i++) {
+                const struct request *q = &requests[i];
+                struct session *s = NULL;
+
+                if (q->type != msg->type)
+                        continue;
+                if (n_fds < q->min_fds || n_fds > q->max_fds)
+                        return -EBADMSG;
+                if (!(q->states & BIT(SESSION_FREE))) {
+                        s = monitor_session(m, msg->session);
+                        if (!s || s->state == SESSION_ENDING)
+                                return monitor_too_late(m, msg);
+                        if (!(q->states & BIT(s->state)))
+                                return -EBADMSG;
+                }
+                return q->handle(m, s, msg, fds, n_fds);
+        }
+        return -EBADMSG;
+}
+
+static void on_service(struct monitor *m) {
+        struct monitor_message msg;
+        int fds[MONITOR_FDS_MAX], r;
+        size_t n, n_fds = 0;
+
+        r = fd_recv(m->fd_service, &msg, sizeof(msg), &n, fds, ELEMENTSOF(fds), &n_fds);
+        if (r == FD_E_AGAIN)
+                return;
+        if (r == 0) {
+                r = n == sizeof(msg) ? monitor_dispatch(m, &msg, fds, n_fds) : -EBADMSG;
+                fd_close_many(fds, n_fds);
+                if (r)
+                        log_error("the service broke the protocol (message %u): stopping", msg.type);
+        }
+        if (r) {
+                m->stopping = true;
+                m->status = 1;
+        }
+}
+
+static void on_builder(struct monitor *m, struct session *s) {
+        struct monitor_message msg;
+        int fds[3] = { -1, -1, -1 }, r;
+        size_t n, n_fds = 0;
+
+        r = fd_recv(s->fd_builder, &msg, sizeof(msg), &n, fds, ELEMENTSOF(fds), &n_fds);
+        if (r == FD_E_AGAIN)
+                return;
+        if (r == 0 && n != sizeof(msg))
+                r = -EBADMSG;
+        if (r == 0 && msg.type == MONITOR_LEVEL && n_fds == 1) {
+                msg.session = s->id;
+                msg.tag = s->start_tag;
+                monitor_send(m, &msg, fds, 1);
+                (void)view_record_fd(&s->view, msg.node, steal_fd(&fds[0]));
+        } else if (r == 0 && msg.type == MONITOR_REPLY && msg.error == 0 && n_fds == 1) {
+                (void)view_record_fd(&s->view, msg.node, steal_fd(&fds[0]));
+        } else if (r == 0 && msg.type == MONITOR_STARTED && n_fds == 3) {
+                s->init = msg.pid;
+                s->pidfd_init = steal_fd(&fds[0]);
+                s->view.fd_namespace = steal_fd(&fds[1]);
+                s->view.fd_hidden = steal_fd(&fds[2]);
+                fd_close(&s->fd_builder);
+                s->state = SESSION_RUNNING;
+                if (monitor_watch(m, s->pidfd_init, WATCH_INIT, s->id & 0xffff))
+                        session_kill(s, &m->cgroup);
+                msg.session = s->id;
+                msg.tag = s->start_tag;
+                monitor_send(m, &msg, NULL, 0);
+        } else {
+                struct monitor_message failed = {
+                        .type = MONITOR_REPLY, .session = s->id, .tag = s->start_tag, .node = r ? 0 : msg.node,
+                        .error = r == 0 && msg.error > 0 ? msg.error : EPIPE,
+                };
+
+                log_warning("session %08x: building the view failed at node %u: %s", s->id, failed.node,
+                            strerror(failed.error));
+                monitor_send(m, &failed, NULL, 0);
+                session_kill(s, &m->cgroup);
+                monitor_end(m, s);
+        }
+        fd_close_many(fds, ELEMENTSOF(fds));
+}
+
+static void on_client(struct monitor *m) {
+        _cleanup_close_ int fd = -1;
+        struct monitor_message msg = { .type = MONITOR_CLIENT };
+        struct peer peer = { 0 };
+        int r;
+
+        fd = accept4(m->options->fd_listen, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0)
+                return;
+        r = peer_check(fd, &peer);
+        if (r < 0 || r == PEER_E_GONE)
+                return;
+        msg.error = r == PEER_E_FOREIGN ? EXDEV : 0; /* the service says so in the client's language, and closes */
+        msg.uid = peer.uid;
+        msg.gid = peer.gid;
+        msg.pid = peer.pid;
+        monitor_send(m, &msg, &fd, 1);
+}
+
+static void on_signals(struct monitor *m) {
+        struct signalfd_siginfo info;
+        int status;
+        pid_t pid;
+
+        while (read(m->fd_signals, &info, sizeof(info)) == sizeof(info))
+                if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGHUP)
+                        m->stopping = true;
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+                if (pid == m->service) {
+                        log_error("the service ended (wait status 0x%x): stopping", (unsigned)status);
+                        m->service = 0;
+                        m->stopping = true;
+                        m->status = 1;
+                }
+                for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX; i++)
+                        if (m->sessions[i].state != SESSION_FREE && m->sessions[i].broker == pid)
+                                m->sessions[i].broker = 0; /* that session now gets no more than it has */
+        }
+}
+
+/* --- start and stop ----------------------------------------------------------------------------------------------- */
+
+static int monitor_make_mask(struct monitor *m, const char *name, bool directory, int *ret) {
+        char path[600];
+        int fd;
+
+        snprintf(path, sizeof(path), "%s/%s", m->options->runtime_dir, name);
+        if (directory ? mkdir(path, 0) < 0 && errno != EEXIST : false)
+                return err_raise(-errno);
+        if (!directory) {
+                fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+                if (fd < 0)
+                        return err_raise(-errno);
+                fd_close(&fd);
+        }
+        *ret = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW | (directory ? O_DIRECTORY : 0));
+        return *ret < 0 ? err_raise(-errno) : 0;
+}
+
+/* /dev/autofs, or a node of our own where /dev is a minimal one (10:235, Documentation/admin-guide/devices.txt). */
+static int monitor_open_autofs(struct monitor *m) {
+        char path[600];
+        int fd = open("/dev/autofs", O_RDWR | O_CLOEXEC);
+
+        if (fd >= 0)
+                return fd;
+        snprintf(path, sizeof(path), "%s/autofs", m->options->runtime_dir);
+        if (mknod(path, S_IFCHR | 0600, makedev(10, 235)) == 0) {
+                fd = open(path, O_RDWR | O_CLOEXEC);
+                (void)unlink(path);
+        }
+        if (fd < 0)
+                log_warning("/dev/autofs is missing: refused names look missing (ENOENT) instead of forbidden (EACCES)");
+        return fd;
+}
+
+static _Noreturn void monitor_become_service(struct monitor *m, int fd_monitor) {
+        const struct monitor_options *o = m->options;
+        struct identity id = { .uid = o->service_uid, .gid = o->service_gid };
+        struct service_options options = {
+                .fd_monitor = fd_monitor, .policy_dirs = o->policy_dirs, .ceiling_dir = o->ceiling_dir,
+        };
+        int *const keep[] = { &options.fd_monitor, &options.fd_state };
+        sigset_t none;
+
+        prctl(PR_SET_NAME, "nono-service");
+        log_init("nonod[service]", log_max_level());
+        options.fd_state = open(o->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (options.fd_state < 0)
+                _exit(1);
+        for (int n = 1; n < NSIG; n++)
+                (void)signal(n, SIG_DFL);
+        (void)signal(SIGPIPE, SIG_IGN);
+        (void)signal(SIGINT, SIG_IGN); /* a terminal's ^C is the monitor's to handle */
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        fd_keep_only(keep, ELEMENTSOF(keep));
+        if (identity_assume(&id) < 0)
+                _exit(1);
+        _exit(o->service_main(&options));
+}
+
+static int monitor_start_service(struct monitor *m) {
+        int pair[2], bytes = MONITOR_BUFFER;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return err_raise(-errno);
+        for (int i = 0; i < 2; i++) {
+                (void)setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
+                (void)setsockopt(pair[i], SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
+        }
+        m->service = fork();
+        if (m->service < 0)
+                return err_raise(-errno);
+        if (m->service == 0)
+                monitor_become_service(m, pair[1]);
+        fd_close(&pair[1]);
+        m->fd_service = pair[0];
+        return monitor_watch(m, m->fd_service, WATCH_SERVICE, 0);
+}
+
+static int monitor_start(struct monitor *m) {
+        const struct monitor_options *o = m->options;
+        struct rlimit limit;
+        char reason[256];
+        struct stat st;
+        sigset_t set;
+        int r;
+
+        if (stat(o->runtime_dir, &st) < 0)
+                return err_raise(-errno);
+        snprintf(m->staging, sizeof(m->staging), "%s/root", o->runtime_dir);
+        if (mkdir(m->staging, 0700) < 0 && errno != EEXIST)
+                return err_raise(-errno);
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                limit.rlim_cur = limit.rlim_max; /* a descriptor per level of every session */
+                (void)setrlimit(RLIMIT_NOFILE, &limit);
+        }
+        /* levels never ask this process group; sessions leave it with setsid(2) */
+        if (getpgrp() != getpid() && setpgid(0, 0) < 0)
+                return err_raise(-errno);
+        m->pgrp = getpgrp();
+        if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+                return err_raise(-errno);
+        r = filter_build(&m->filter);
+        if (r)
+                return err_pass(r);
+        r = probe_run(m->staging, &m->filter, reason, sizeof(reason));
+        if (r == -EOPNOTSUPP)
+                log_error("this system cannot run live sessions: %s", reason);
+        if (r)
+                return r;
+        m->fd_autofs = monitor_open_autofs(m);
+        r = monitor_make_mask(m, "mask", false, &m->fd_mask[0]);
+        if (r == 0)
+                r = monitor_make_mask(m, "mask.d", true, &m->fd_mask[1]);
+        if (r == 0)
+                r = cgroup_init(&m->cgroup, (uint32_t)(st.st_ino ^ st.st_dev << 20));
+        if (r)
+                return err_pass(r);
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
+        sigaddset(&set, SIGCHLD);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        m->fd_signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        m->fd_epoll = epoll_create1(EPOLL_CLOEXEC);
+        if (m->fd_signals < 0 || m->fd_epoll < 0 || pipe2(m->fd_lifeline, O_CLOEXEC) < 0)
+                return err_raise(-errno);
+        r = monitor_watch(m, m->fd_signals, WATCH_SIGNALS, 0);
+        if (r == 0)
+                r = monitor_start_service(m);
+        if (r == 0)
+                r = monitor_watch(m, o->fd_listen, WATCH_LISTEN, 0);
+        return r;
+}
+
+static void monitor_event(struct monitor *m, uint64_t data) {
+        struct session *s = &m->sessions[data & 0xffff];
+
+        switch ((enum monitor_watch)(data >> 32)) {
+        case WATCH_LISTEN:
+                on_client(m);
+                break;
+        case WATCH_SERVICE:
+                on_service(m);
+                break;
+        case WATCH_SIGNALS:
+                on_signals(m);
+                break;
+        case WATCH_BUILDER:
+                if (s->state != SESSION_FREE && s->fd_builder >= 0)
+                        on_builder(m, s);
+                break;
+        case WATCH_INIT:
+                if (s->state != SESSION_FREE && s->pidfd_init >= 0)
+                        monitor_end(m, s);
+                break;
+        }
+}
+
+static void monitor_stop(struct monitor *m) {
+        sd_notify(0, "STOPPING=1");
+        fd_close(&m->fd_service); /* the service ends with its socket, brokers with theirs */
+        for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX; i++)
+                if (m->sessions[i].state != SESSION_FREE) {
+                        session_kill(&m->sessions[i], &m->cgroup);
+                        session_release(&m->sessions[i]);
+                }
+        if (m->service > 0) {
+                (void)kill(m->service, SIGTERM);
+                for (int i = 0; i < 100 && waitpid(m->service, NULL, WNOHANG) == 0; i++) {
+                        if (i == 50)
+                                (void)kill(m->service, SIGKILL);
+                        usleep(10000);
+                }
+        }
+        fd_close(&m->fd_lifeline[1]);
+        for (int i = 0; i < 200 && (waitpid(-1, NULL, WNOHANG) >= 0 || errno == EINTR); i++)
+                usleep(5000);
+        cgroup_done(&m->cgroup);
+        (void)rmdir(m->staging);
+}
+
+int monitor_run(const struct monitor_options *options) {
+        struct monitor m = { .options = options, .fd_epoll = -1, .fd_service = -1, .fd_signals = -1, .fd_autofs = -1,
+                             .fd_lifeline = { -1, -1 }, .fd_mask = { -1, -1 }, .cgroup.fd_base = -1 };
+        int r;
+
+        m.sessions = calloc(MONITOR_SESSIONS_MAX + 1, sizeof(*m.sessions));
+        if (!m.sessions)
+                return 1;
+        for (uint32_t i = 0; i <= MONITOR_SESSIONS_MAX; i++) {
+                m.sessions[i].fd_builder = m.sessions[i].pidfd_init = -1;
+                view_init(&m.sessions[i].view);
+        }
+        r = monitor_start(&m);
+        if (r) {
+                if (r != -EOPNOTSUPP)
+                        log_error("cannot start: %s", strerror(r < 0 ? -r : EINVAL));
+                m.status = 1;
+                m.stopping = true;
+        } else {
+                sd_notify(0, "READY=1\nSTATUS=serving");
+                log_info("serving on %s", options->socket_path);
+        }
+        while (!m.stopping) {
+                struct epoll_event events[64];
+                int n = epoll_wait(m.fd_epoll, events, ELEMENTSOF(events), m.n_leaving ? MONITOR_RETRY_MS : -1);
+
+                for (int i = 0; i < n && !m.stopping; i++)
+                        monitor_event(&m, events[i].data.u64);
+                if (m.n_leaving)
+                        monitor_remove_cgroups(&m);
+        }
+        monitor_stop(&m);
+        free(m.filter.filter);
+        free(m.sessions);
+        return m.status;
+}
