@@ -272,7 +272,7 @@ static int build_start(struct build *b, const struct monitor_message *m, int *fd
 _Noreturn void build_run(const struct build_options *options) {
         struct build b = { .options = options, .fd_hidden = -1, .fd_proc = -1 };
         struct monitor_message m;
-        int fds[4];
+        int fds[4] = { -1, -1, -1, -1 };
         size_t n, n_fds;
         int r;
 
@@ -291,7 +291,7 @@ _Noreturn void build_run(const struct build_options *options) {
                                 _exit(0);
                 } else
                         r = build_one(&b, &m, fds);
-                fd_close_many(fds, n_fds);
+                fd_close_many(fds, n_fds); /* back to -1: a missing descriptor is EBADF, not an old one */
                 if (r) {
                         struct monitor_message failed = { .type = MONITOR_REPLY, .node = m.node, .error = -r };
 

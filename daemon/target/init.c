@@ -267,28 +267,6 @@ static _Noreturn void init_loop(struct init *i, int fd_lifeline, int fd_signals,
         }
 }
 
-/* Closes everything but the listed descriptors; all of them above 2 afterwards. Modifies the values in place. */
-static void init_keep(int *const *keep, size_t n) {
-        unsigned from = 3;
-
-        for (size_t i = 0; i < n; i++)
-                if (*keep[i] >= 0 && *keep[i] < 3)
-                        *keep[i] = fd_dup(*keep[i]);
-        for (;;) {
-                int lowest = -1;
-
-                for (size_t i = 0; i < n; i++)
-                        if (*keep[i] >= (int)from && (lowest < 0 || *keep[i] < lowest))
-                                lowest = *keep[i];
-                if (lowest < 0)
-                        break;
-                if ((unsigned)lowest > from)
-                        (void)close_range(from, (unsigned)lowest - 1, 0);
-                from = (unsigned)lowest + 1;
-        }
-        (void)close_range(from, ~0U, 0);
-}
-
 _Noreturn void init_run(const struct init_options *options) {
         struct init_options o = *options;
         int *const keep[] = { &o.fd_root,     &o.fd_proc,     &o.fd_control,  &o.fd_lifeline, &o.fd_spec,
@@ -300,7 +278,7 @@ _Noreturn void init_run(const struct init_options *options) {
 
         prctl(PR_SET_NAME, "nono-init");
         log_init("nonod[init]", log_max_level());
-        init_keep(keep, ELEMENTSOF(keep));
+        fd_keep_only(keep, ELEMENTSOF(keep));
         r = init_setup(&o);
         if (r)
                 init_fail(o.fd_control, r, CONTROL_STEP_SETUP);

@@ -5,7 +5,6 @@
 #include "daemon/target/mount.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,16 +49,12 @@ int mount_set_write(int fd_dir, const char *name, bool write) {
 }
 
 int mount_type(int fd_dir, const char *name, const char *type, unsigned long flags, const char *options) {
-        _cleanup_close_ int fd = -1;
-        char path[64];
         int fd_root;
 
-        fd = openat(fd_dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
+        /* mount(2) takes a path, and in a session /proc/self is not ours: so a relative name, from the directory itself */
+        if (fd_dir != AT_FDCWD && fchdir(fd_dir) < 0)
                 return err_raise(-errno);
-        /* mount(2) takes a path; the magic link leads to exactly the opened directory */
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        if (mount("nono", path, type, flags, options) < 0)
+        if (mount("nono", name, type, flags, options) < 0)
                 return err_raise(-errno);
         fd_root = openat(fd_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         return fd_root >= 0 ? fd_root : err_raise(-errno);

@@ -32,7 +32,8 @@ int mount_set_write(int fd_dir, const char *name, bool write);
  * Return: O_RDONLY | O_DIRECTORY descriptor of the level; -errno.
  */
 int mount_level(int fd_dir, const char *name, int fd_pipe, pid_t pgrp);
-/* The same for any other type. @options as in mount(8). */
+/* The same for any other type; @options as in mount(8). Changes the working directory to @fd_dir. The name must be a
+ * directory that only root can have put there: mount(2) follows symlinks. */
 int mount_type(int fd_dir, const char *name, const char *type, unsigned long flags, const char *options);
 /* mkdirat(2) and an O_PATH descriptor of it; an existing directory is fine. */
 int mount_mkdir(int fd_dir, const char *name, mode_t mode);
