@@ -36,7 +36,8 @@ enum operation {
 
 enum broker_type {
         /* service → broker */
-        BROKER_RESOLVE = 1, /* .tag; "path". BROKER_F_CREATE_DIR: make missing directories below the home */
+        BROKER_RESOLVE = 1, /* .tag; "path" ["home"]. BROKER_F_CREATE_DIR: make missing directories below the home: the one
+                               given (used from the first such message on), else the one of the user database */
         BROKER_LEVEL,       /* .node .dev; "path of the level" [level root]; token != 0: IOC_READY afterwards */
         BROKER_FAIL,        /* answer .token of level .node with ENOENT */
         BROKER_NOTIFIER,    /* [seccomp listener] */
@@ -44,7 +45,9 @@ enum broker_type {
         BROKER_RELEASE,     /* .tag of a BROKER_CHANGED: the new object stands in the view, answer the caller */
         BROKER_PORT,        /* .port: this host loopback port may be connected to */
         BROKER_GRANT,       /* .node; "path": a granted tree; BROKER_F_WRITE. So that EROFS can be traced to its grant */
-        BROKER_UNGRANT,     /* .node */
+        BROKER_UNGRANT,     /* .node of a grant, or of a level that was detached: its waiting requests get ENOENT */
+        BROKER_ANSWERED,    /* .token: the monitor answered it (ATTACH, REFUSE); not watched any longer. Optional: a request
+                               also ends when its thread asks again, and then BROKER_GONE may come late for a known tag */
 
         /* broker → service */
         BROKER_READY = 64, /* privileges are dropped, requests are read */
@@ -52,7 +55,10 @@ enum broker_type {
                               [O_PATH descriptor] when error is 0. BROKER_F_EXECUTABLE */
         BROKER_REQUEST,    /* a walk waits: .tag .token .node (level) .kind .operation .pid (tgid) .access;
                               "name" "full path or empty" "canonical path of name's object" "symlink target or empty"
-                              "program chain, outermost first, joined by \x1f" [O_PATH of the object, pidfd of the caller] */
+                              "program chain, outermost first, joined by \x1f" [O_PATH of the object, pidfd of the caller].
+                              The full path begins with the level's path and name. Of a symlink: the descriptor is the
+                              link's, the canonical path that of what it leads to (empty: nothing). .access: POLICY_READ 1 |
+                              POLICY_WRITE 2 */
         BROKER_CHANGE,     /* a creating or writing call waits: .tag .node (level, or the read-only grant) .operation .pid
                               "path" "second path or empty" "chain" [pidfd]. BROKER_F_WIDEN: .node is a grant to be widened */
         BROKER_CHANGED,    /* .tag .kind .operation; "path" "second path"; it is done on the host [O_PATH of the new object]

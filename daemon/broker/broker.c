@@ -1,0 +1,292 @@
+/*
+ * The broker's process: start, messages of the service, end.
+ *
+ * The service may vanish at any time. Then nothing new is granted, but the session's processes must get answers, not
+ * hang: walks ENOENT, creating calls EACCES, until the session itself is gone.
+ *
+ * Runs as: the user, no capabilities, not dumpable.   Input: the service (trusted; a message that does not fit its row ends
+ * the conversation).
+ */
+#include "daemon/broker/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/fd.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "daemon/broker/levels.h"
+#include "daemon/broker/message.h"
+#include "daemon/broker/peer.h"
+#include "daemon/broker/resolve.h"
+
+struct broker {
+        struct loop *loop;
+        struct peer *peer;
+        struct levels *levels;
+        struct loop_source *child;
+        uid_t uid;
+        char home[PATH_BYTES]; /* "" until asked for */
+        bool childless;
+};
+
+/* One received message; its descriptors are closed unless a handler takes them. */
+struct incoming {
+        struct broker_message m;
+        const char *cursor, *end;
+        int fd;
+};
+
+/* The session is gone, or nobody is left who could be answered. */
+static void broker_check_end(struct broker *b) {
+        bool over = b->childless || levels_are_over(b->levels);
+
+        if (peer_is_closed(b->peer) && over)
+                loop_stop(b->loop, 0);
+}
+
+static void broker_orphan(struct broker *b) {
+        if (peer_is_closed(b->peer))
+                return;
+        peer_close(b->peer);
+        levels_orphan(b->levels);
+        broker_check_end(b);
+}
+
+static void broker_home(struct broker *b, const char *given) {
+        struct resolved r;
+
+        if (b->home[0] != '\0')
+                return;
+        if (!given) {
+                (void)resolve_home(b->uid, b->home);
+                return;
+        }
+        if (resolve_path(given, 0, NULL, NULL, &r) == 0 && r.error == 0 && r.kind == OBJECT_DIR)
+                strcpy(b->home, r.path);
+        resolved_done(&r);
+}
+
+static int broker_resolve(struct broker *b, struct incoming *in) {
+        const char *path = peer_string(&in->cursor, in->end);
+        bool create = in->m.flags & BROKER_F_CREATE_DIR;
+        struct broker_message m = { .type = BROKER_RESOLVED, .tag = in->m.tag };
+        struct peer_text texts[2];
+        struct resolved r;
+        int e;
+
+        if (!path)
+                return -EBADMSG;
+        if (create)
+                broker_home(b, peer_string(&in->cursor, in->end));
+        e = resolve_path(path, create ? RESOLVE_F_CREATE_DIR : 0, b->home[0] ? b->home : NULL, NULL, &r);
+        m.error = e < 0 ? -e : r.error;
+        m.kind = r.kind;
+        m.flags = r.executable ? BROKER_F_EXECUTABLE : 0;
+        texts[0] = PEER_TEXT(r.path);
+        texts[1] = (struct peer_text){ .text = r.links, .n = r.n_links_bytes, .raw = true };
+        e = peer_send(b->peer, &m, texts, ELEMENTSOF(texts), &r.fd, r.fd >= 0 ? 1 : 0);
+        if (e == PEER_E_FULL || e == -EMFILE) { /* the links do not fit, or there is no room: an answer is owed all the same */
+                m = (struct broker_message){ .type = BROKER_RESOLVED, .tag = in->m.tag, .error = ENOBUFS };
+                e = peer_send(b->peer, &m, NULL, 0, NULL, 0);
+        }
+        resolved_done(&r);
+        return e < 0 ? e : 0;
+}
+
+static int broker_level(struct broker *b, struct incoming *in) {
+        const char *path = peer_string(&in->cursor, in->end);
+        int r;
+
+        if (!path)
+                return -EBADMSG;
+        r = levels_add(b->levels, in->m.node, in->m.dev, path, in->fd, in->m.token);
+        if (r == 0)
+                in->fd = -1;
+        return r;
+}
+
+static int broker_fail(struct broker *b, struct incoming *in) {
+        levels_fail(b->levels, in->m.token);
+        return 0;
+}
+
+static int broker_answered(struct broker *b, struct incoming *in) {
+        levels_answered(b->levels, in->m.token);
+        return 0;
+}
+
+static const struct broker_row {
+        uint32_t type;
+        unsigned n_fds;
+        int (*handle)(struct broker *b, struct incoming *in);
+} rows[] = {
+        { BROKER_RESOLVE, 0, broker_resolve },
+        { BROKER_LEVEL, 1, broker_level },
+        { BROKER_FAIL, 0, broker_fail },
+        { BROKER_ANSWERED, 0, broker_answered },
+};
+
+static int broker_dispatch(struct broker *b, struct incoming *in, size_t n_fds) {
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                if (rows[i].type == in->m.type)
+                        return n_fds == rows[i].n_fds ? rows[i].handle(b, in) : err_raise(-EBADMSG);
+        return err_raise(-EBADMSG);
+}
+
+/* Return: 0; 1: nothing to read; -errno: the conversation is over. */
+static int broker_receive(struct broker *b) {
+        char data[sizeof(struct broker_message) + BROKER_PAYLOAD_MAX];
+        _cleanup_close_ int fd = -1;
+        struct incoming in;
+        size_t n, n_fds;
+        int r;
+
+        r = fd_recv(peer_fd(b->peer), data, sizeof(data), &n, &fd, 1, &n_fds);
+        if (r == FD_E_AGAIN)
+                return 1;
+        if (r)
+                return r == FD_E_CLOSED ? -EPIPE : -EBADMSG;
+        if (n_fds == 0)
+                fd = -1;
+        if (n < sizeof(in.m))
+                return err_raise(-EBADMSG);
+        memcpy(&in.m, data, sizeof(in.m));
+        if (in.m.size != n - sizeof(in.m))
+                return err_raise(-EBADMSG);
+        in.cursor = data + sizeof(in.m);
+        in.end = data + n;
+        in.fd = fd;
+        r = broker_dispatch(b, &in, n_fds);
+        fd = in.fd;
+        return r;
+}
+
+static void on_service(void *arg) {
+        struct broker *b = arg;
+        int r = broker_receive(b);
+
+        if (r >= 0)
+                return;
+        if (r != -EPIPE)
+                log_error("the service sent something that cannot be: %s", strerror(-r));
+        broker_orphan(b);
+}
+
+static void on_child(int signo, void *arg) {
+        struct broker *b = arg;
+        pid_t pid;
+
+        do
+                pid = waitpid(-1, NULL, WNOHANG);
+        while (pid > 0);
+        b->childless = pid < 0 && errno == ECHILD;
+        broker_check_end(b);
+}
+
+/* The monitor dropped everything before; this only refuses to work when that is not so. */
+static int broker_confine(const struct broker_options *o) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct caps[2] = { 0 };
+        uid_t ruid, euid, suid;
+        gid_t rgid, egid, sgid;
+
+        if (getresuid(&ruid, &euid, &suid) < 0 || getresgid(&rgid, &egid, &sgid) < 0)
+                return err_raise(-errno);
+        if (ruid != o->uid || euid != o->uid || suid != o->uid || rgid != o->gid || egid != o->gid || sgid != o->gid)
+                return err_raise(-EPERM);
+        if (syscall(SYS_capget, &header, caps) < 0)
+                return err_raise(-errno);
+        for (size_t i = 0; i < ELEMENTSOF(caps); i++)
+                if (caps[i].effective || caps[i].permitted || caps[i].inheritable)
+                        return err_raise(-EPERM);
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+                return err_raise(-errno);
+        return 0;
+}
+
+/* Whatever else the parent had open is not ours: a kept write end of the pipe would hide that the session is over. */
+static void broker_close_others(const struct broker_options *o) {
+        unsigned low = (unsigned)MIN_OF(o->fd_service, o->fd_packets);
+        unsigned high = (unsigned)MAX_OF(o->fd_service, o->fd_packets);
+
+        if (low > 3)
+                (void)close_range(3, low - 1, 0);
+        if (high > low + 1)
+                (void)close_range(MAX_OF(low + 1, 3U), high - 1, 0);
+        (void)close_range(MAX_OF(high + 1, 3U), ~0U, 0);
+}
+
+/* One pidfd per waiting request, and as many on their way to the service. */
+static void broker_raise_limits(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+                limit.rlim_cur = limit.rlim_max;
+                (void)setrlimit(RLIMIT_NOFILE, &limit);
+        }
+}
+
+static int broker_start(struct broker *b, const struct broker_options *o) {
+        struct broker_message ready = { .type = BROKER_READY, .pid = (int32_t)getpid() };
+        int fd_service = o->fd_service, fd_packets = o->fd_packets, r;
+
+        fcntl(fd_service, F_SETFD, FD_CLOEXEC);
+        fcntl(fd_packets, F_SETFD, FD_CLOEXEC);
+        r = loop_new(&b->loop);
+        if (r)
+                return err_pass(r);
+        r = peer_new(b->loop, fd_service, on_service, b, &b->peer);
+        if (r)
+                return err_pass(r);
+        r = levels_new(b->loop, b->peer, fd_packets, &b->levels);
+        if (r)
+                return err_pass(r);
+        r = loop_signal(b->loop, SIGCHLD, on_child, b, &b->child);
+        if (r)
+                return err_pass(r);
+        return peer_send(b->peer, &ready, NULL, 0, NULL, 0);
+}
+
+static void broker_stop(struct broker *b) {
+        loop_source_free(b->child);
+        levels_free(b->levels);
+        peer_free(b->peer);
+        loop_free(b->loop);
+}
+
+int broker_run(const struct broker_options *options) {
+        struct broker b = { .uid = options->uid };
+        int r;
+
+        broker_close_others(options);
+        r = broker_confine(options);
+        if (r) {
+                log_error("broker keeps privileges, not started: %s", strerror(-r));
+                return 1;
+        }
+        broker_raise_limits();
+        umask(077);
+        signal(SIGPIPE, SIG_IGN);
+        signal(SIGINT, SIG_IGN); /* a restart of the daemon from a terminal ends no session */
+        signal(SIGHUP, SIG_IGN);
+        r = broker_start(&b, options);
+        if (r == 0)
+                r = loop_run(b.loop);
+        else
+                log_error("broker cannot start: %s", r < 0 ? strerror(-r) : "the service is gone");
+        broker_stop(&b);
+        return r ? 1 : 0;
+}
