@@ -45,6 +45,13 @@ enum policy_origin {
         POLICY_FROM_SESSION, /* an approval, or nonoctl grant */
 };
 
+/*
+ * Which denies an allow overrides for its path and below: `filesystem.bypass_protection` of root's own profiles lifts
+ * the denies of groups, required ones included; a user's profile lifts those of ordinary groups. No allow lifts a
+ * deny of the ceiling, of a profile or of a session.
+ */
+enum { POLICY_LIFT_GROUP = 1, POLICY_LIFT_REQUIRED_GROUP = 2, POLICY_LIFT_REVOKE = 4 };
+
 struct policy_rule {
         uint64_t id; /* unique in the plan, never 0 */
         enum policy_effect effect;
@@ -57,6 +64,8 @@ struct policy_rule {
         char *source;    /* owned; "profiles/claude-code.json", "groups/deny_credentials.json", "--read" */
         char *group;     /* owned; group name, NULL outside groups */
         unsigned line;   /* 1-based line in source; 0 when there is none */
+        unsigned lift;   /* allow only: POLICY_LIFT_* */
+        bool revoke;     /* deny only: `filesystem.revoke` took this out of a wider grant that a base profile made */
 };
 
 /* A policy error: file:line:column and what was expected. Always printable (foreign bytes escaped). */
@@ -66,7 +75,13 @@ struct policy_error {
         char message[512];
 };
 
-enum policy_kind { POLICY_GROUP, POLICY_PROFILE };
+enum policy_kind {
+        POLICY_GROUP,   /* policy.d/groups/NAME.json */
+        POLICY_PROFILE, /* policy.d/profiles/NAME.json */
+        POLICY_NETWORK, /* policy.d/network/NAME.json: named host lists and the profiles made of them */
+        POLICY_CEILING, /* /etc/nono/policy.d/NAME.json; all of them hold together */
+        POLICY_PROJECT, /* .nono/profile.json of a working directory: may only narrow */
+};
 
 /* Outcomes (r > 0) of the functions below; the error says which and where. */
 enum { POLICY_OK = 0, POLICY_E_INVALID = 1, POLICY_E_NOT_FOUND, POLICY_E_LIMIT };
@@ -82,17 +97,37 @@ DEFINE_CLEANUP(struct policy_store, policy_store_free);
  * @source:  copied; the label that errors and rules carry
  * @user:    the file belongs to the user, not to root: historic keys are accepted either way, but such a
  *           profile can never lift a required group's deny
- * A later object of the same kind and name replaces the earlier one.
- * Return: 0; POLICY_E_INVALID with @err set; -ENOMEM.
+ * A later object of the same kind and name replaces the earlier one, but a user's group never replaces one of root.
+ * Return: 0; POLICY_E_INVALID with @err set; POLICY_E_LIMIT when the store is full; -ENOMEM.
  */
 int policy_store_add(struct policy_store *s, enum policy_kind kind, const char *name, const char *text, size_t n,
                      const char *source, bool user, struct policy_error *err);
+
+/**
+ * policy_store_names() - list what is there, in name order
+ * @ret_names: array of *ret_n borrowed names; free() the array
+ * Return: 0; -ENOMEM.
+ */
+int policy_store_names(const struct policy_store *s, enum policy_kind kind, const char ***ret_names, size_t *ret_n);
+
+/* What all files of the ceiling say together; strings live as long as the store does not change. */
+struct policy_ceiling {
+        bool net_block;                      /* no session has a network */
+        bool forbid_always;                  /* no approval may be saved */
+        uint64_t grant_max_us;               /* longest approval; 0: no limit */
+        uint64_t session_max_us;             /* longest session; 0: no limit */
+        const char *const *allowed_profiles; /* NULL: every profile; else NULL-terminated */
+};
+/* Denies of the ceiling are in every plan; policy_compile() refuses a profile that is not allowed. */
+struct policy_ceiling policy_store_ceiling(const struct policy_store *s);
 
 /* What ~, $HOME, … expand to. NULL members are left literal and their rules dropped. All absolute. */
 struct policy_vars {
         const char *home, *workdir, *tmpdir, *config_home, *data_home, *state_home, *cache_home, *runtime_dir;
         uint32_t uid;
         bool macos; /* which platform's groups, predicates and overrides apply */
+        /* For `when`, from os-release(5): ID, ID_LIKE, VERSION_ID. NULL: unknown, then no grant depends on it holding. */
+        const char *distro, *distro_like, *os_version;
 };
 
 enum policy_workdir { POLICY_WORKDIR_NONE = 0, POLICY_WORKDIR_READ = 1, POLICY_WORKDIR_WRITE = 2, POLICY_WORKDIR_READWRITE = 3 };
@@ -100,6 +135,7 @@ enum policy_workdir { POLICY_WORKDIR_NONE = 0, POLICY_WORKDIR_READ = 1, POLICY_W
 /**
  * policy_compile() - resolve one profile (extends, groups, variables, predicates) into a plan
  * @profile: name in the store; NULL means "default"
+ * With `workdir.access` and a @vars->workdir the grant of the working directory is a rule of the plan like any other.
  * Return: 0; POLICY_E_NOT_FOUND or POLICY_E_INVALID or POLICY_E_LIMIT with @err set; -ENOMEM.
  */
 int policy_compile(const struct policy_store *s, const char *profile, const struct policy_vars *vars,
@@ -118,6 +154,12 @@ struct policy_settings {
         bool net_block;
         const uint16_t *open_ports;   /* network.open_port */
         size_t n_open_ports;
+        const uint16_t *listen_ports; /* network.listen_port */
+        size_t n_listen_ports;
+        /* network.allow_domain and the hosts of network.network_profile: "host", "*.suffix"; NULL: none named */
+        const char *const *allow_domains;
+        const char *const *deny_domains; /* network.deny_domain */
+        const char *const *deny_commands; /* program names, commands.deny and groups, less commands.allow */
         const char *const *allow_vars; /* environment.*; NULL: absent. Entries exact or PREFIX_* */
         const char *const *deny_vars;
         const char *const *set_vars; /* "NAME=value" */
@@ -144,7 +186,7 @@ enum policy_answer {
 
 struct policy_verdict {
         enum policy_answer answer;
-        unsigned granted;               /* access bits that allows cover, whatever was asked */
+        unsigned granted;               /* access bits that allows cover and no deny takes, whatever was asked */
         const struct policy_rule *rule; /* the deny, or the closest allow; NULL for ASK and DESCEND */
         bool deny_below;                /* GRANT only: some deny lies below the path (needs masks or levels) */
 };
