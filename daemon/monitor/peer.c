@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -92,6 +93,38 @@ static bool peer_is_ours(int fd, const char *socket_path) {
                strncmp(sun.sun_path, socket_path, sizeof(sun.sun_path)) == 0;
 }
 
+static rlim_t peer_limit_value(const char *text) {
+        return strncmp(text, "unlimited", 9) == 0 ? RLIM_INFINITY : strtoull(text, NULL, 10);
+}
+
+/*
+ * prlimit(2) of another user's process needs CAP_SYS_RESOURCE, which containers take from root. The kernel prints the
+ * same numbers in /proc/PID/limits: a heading, then one line per resource in their order, values in columns 26 and 47.
+ */
+static int peer_limits_from_proc(pid_t pid, struct rlimit limits[RLIM_NLIMITS]) {
+        _cleanup_fclose_ FILE *f = NULL;
+        char path[64], line[160];
+
+        snprintf(path, sizeof(path), "/proc/%d/limits", (int)pid);
+        f = fopen(path, "re");
+        if (!f || !fgets(line, sizeof(line), f))
+                return err_raise(-ESRCH);
+        for (int i = 0; i < RLIM_NLIMITS; i++) {
+                if (!fgets(line, sizeof(line), f) || strlen(line) < 68)
+                        return err_raise(-EBADMSG);
+                limits[i].rlim_cur = peer_limit_value(line + 26);
+                limits[i].rlim_max = peer_limit_value(line + 47);
+        }
+        return 0;
+}
+
+static int peer_limits(pid_t pid, struct rlimit limits[RLIM_NLIMITS]) {
+        for (int i = 0; i < RLIM_NLIMITS; i++)
+                if (prlimit(pid, i, NULL, &limits[i]) < 0)
+                        return errno == EPERM ? peer_limits_from_proc(pid, limits) : err_raise(-errno);
+        return 0;
+}
+
 int peer_identify(int fd, const char *socket_path, struct peer *ret, struct identity *ret_identity) {
         struct identity *id = ret_identity;
         socklen_t len = sizeof(id->groups);
@@ -107,8 +140,8 @@ int peer_identify(int fd, const char *socket_path, struct peer *ret, struct iden
         if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, id->groups, &len) < 0)
                 return err_raise(-errno);
         id->n_groups = len / sizeof(gid_t);
-        for (int i = 0; i < RLIM_NLIMITS; i++)
-                if (prlimit(ret->pid, i, NULL, &id->limits[i]) < 0)
-                        return errno == ESRCH ? PEER_E_GONE : err_raise(-errno);
+        r = peer_limits(ret->pid, id->limits);
+        if (r)
+                return r == -ESRCH ? PEER_E_GONE : err_pass(r);
         return peer_check(fd, ret);
 }

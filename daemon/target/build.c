@@ -204,7 +204,7 @@ static int build_send_levels(struct build *b) {
                                 r = build_send(b, &m, &b->nodes[id].fd, 1);
                         if (r)
                                 return err_pass(r);
-                } else if (b->nodes[id].fd >= 0 && id != 1) {
+                } else if (b->nodes[id].kind && b->nodes[id].fd >= 0) {
                         /* the monitor places live nodes below these too */
                         m.type = MONITOR_REPLY;
                         m.kind = b->nodes[id].kind;
