@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -43,6 +44,7 @@ enum {
         MONITOR_FDS_MAX = 4,     /* of one request: exec spec and three standard descriptors */
         MONITOR_RETRY_MS = 20,   /* between attempts to remove control groups that still empty themselves */
         MONITOR_BUFFER = 1 << 20,
+        MONITOR_RESTARTS_MAX = 100, /* of the service, in our life */
 };
 
 /* What an epoll event is about; the session's table index in the low half. */
@@ -60,6 +62,8 @@ struct monitor {
         uint32_t generation;
         uint32_t leaving[MONITOR_SESSIONS_MAX]; /* control groups to be removed */
         size_t n_leaving;
+        unsigned n_restarts;
+        time_t service_start; /* a service that dies at once will not get better by trying */
         bool stopping;
         int status;
 };
@@ -71,8 +75,8 @@ static int monitor_watch(struct monitor *m, int fd, enum monitor_watch watch, ui
 }
 
 static void monitor_send(struct monitor *m, struct monitor_message *message, const int *fds, size_t n_fds) {
-        if (fd_send(m->fd_service, message, sizeof(*message), fds, n_fds) != 0)
-                m->stopping = true; /* the service is gone or refuses to read: nobody decides any more */
+        if (m->fd_service >= 0 && fd_send(m->fd_service, message, sizeof(*message), fds, n_fds) != 0)
+                log_debug("the service does not take message %u any more", message->type);
 }
 
 static void monitor_reply(struct monitor *m, const struct monitor_message *request, uint32_t session, int r) {
@@ -125,7 +129,7 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
         };
         struct monitor_message ok = { .type = MONITOR_SESSION_OK, .tag = msg->tag };
         struct session *s = NULL;
-        int ends[2], r;
+        int r;
 
         for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX && !s; i++)
                 if (m->sessions[i].state == SESSION_FREE) {
@@ -141,7 +145,7 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
                 monitor_reply(m, msg, 0, r > 0 ? -EPERM : r);
                 return 0;
         }
-        r = session_start(s, &spawn, &ends[0], &ends[1]);
+        r = session_start(s, &spawn);
         if (r) {
                 monitor_reply(m, msg, 0, r);
                 return 0;
@@ -151,8 +155,7 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
         ok.uid = s->peer.uid;
         ok.gid = s->peer.gid;
         ok.pid = s->peer.pid;
-        monitor_send(m, &ok, ends, 2);
-        fd_close_many(ends, 2);
+        monitor_send(m, &ok, (int[]){ s->fd_broker, s->fd_control }, 2);
         if (r)
                 session_kill(s, &m->cgroup);
         return 0;
@@ -323,11 +326,13 @@ static void on_service(struct monitor *m) {
                 r = n == sizeof(msg) ? monitor_dispatch(m, &msg, fds, n_fds) : -EBADMSG;
                 fd_close_many(fds, n_fds);
                 if (r)
-                        log_error("the service broke the protocol (message %u): stopping", msg.type);
+                        log_error("the service broke the protocol (message %u)", msg.type);
         }
         if (r) {
-                m->stopping = true;
-                m->status = 1;
+                /* gone, or not to be trusted any more: ends here, and on_signals() starts another */
+                if (m->service > 0)
+                        (void)kill(m->service, SIGKILL);
+                fd_close(&m->fd_service);
         }
 }
 
@@ -394,6 +399,39 @@ static void on_client(struct monitor *m) {
         monitor_send(m, &msg, &fd, 1);
 }
 
+static int monitor_start_service(struct monitor *m);
+
+/*
+ * Sessions outlive the service: what they have, they keep. A new service process takes over their sockets; it does not
+ * know what the old one had approved, so for them it can only refuse. A service that cannot live ends us.
+ */
+static void on_service_end(struct monitor *m, int status) {
+        log_error("the service ended (wait status 0x%x)", (unsigned)status);
+        m->service = 0;
+        fd_close(&m->fd_service);
+        if (m->stopping)
+                return;
+        for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX; i++)
+                if (m->sessions[i].state == SESSION_BUILDING || m->sessions[i].state == SESSION_STARTING) {
+                        session_kill(&m->sessions[i], &m->cgroup);
+                        monitor_end(m, &m->sessions[i]);
+                }
+        if (time(NULL) - m->service_start < 1 || ++m->n_restarts > MONITOR_RESTARTS_MAX || monitor_start_service(m) != 0) {
+                m->stopping = true;
+                m->status = 1;
+                return;
+        }
+        for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX; i++) {
+                struct session *s = &m->sessions[i];
+                struct monitor_message adopt = { .type = MONITOR_ADOPT, .session = s->id, .uid = s->peer.uid,
+                                                 .gid = s->peer.gid, .pid = s->init };
+
+                if (s->state == SESSION_RUNNING)
+                        monitor_send(m, &adopt, (int[]){ s->fd_broker, s->fd_control }, 2);
+        }
+        log_info("a new service process serves");
+}
+
 static void on_signals(struct monitor *m) {
         struct signalfd_siginfo info;
         int status;
@@ -403,12 +441,8 @@ static void on_signals(struct monitor *m) {
                 if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGHUP)
                         m->stopping = true;
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-                if (pid == m->service) {
-                        log_error("the service ended (wait status 0x%x): stopping", (unsigned)status);
-                        m->service = 0;
-                        m->stopping = true;
-                        m->status = 1;
-                }
+                if (pid == m->service)
+                        on_service_end(m, status);
                 for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX; i++)
                         if (m->sessions[i].state != SESSION_FREE && m->sessions[i].broker == pid)
                                 m->sessions[i].broker = 0; /* that session now gets no more than it has */
@@ -486,6 +520,7 @@ static int monitor_start_service(struct monitor *m) {
                 (void)setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
                 (void)setsockopt(pair[i], SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
         }
+        m->service_start = time(NULL);
         m->service = fork();
         if (m->service < 0)
                 return err_raise(-errno);
@@ -608,10 +643,8 @@ int monitor_run(const struct monitor_options *options) {
         m.sessions = calloc(MONITOR_SESSIONS_MAX + 1, sizeof(*m.sessions));
         if (!m.sessions)
                 return 1;
-        for (uint32_t i = 0; i <= MONITOR_SESSIONS_MAX; i++) {
-                m.sessions[i].fd_builder = m.sessions[i].pidfd_init = -1;
-                view_init(&m.sessions[i].view);
-        }
+        for (uint32_t i = 0; i <= MONITOR_SESSIONS_MAX; i++)
+                session_init(&m.sessions[i]);
         r = monitor_start(&m);
         if (r) {
                 if (r != -EOPNOTSUPP)

@@ -60,7 +60,10 @@ enum monitor_type {
         MONITOR_LEVEL,       /* .node .dev [level root descriptor, O_RDONLY | O_DIRECTORY]; .tag as in REPLY */
         MONITOR_STARTED,     /* .pid of init in the host's pid namespace */
         MONITOR_EXITED,      /* all processes of .session are gone; it is forgotten */
-        MONITOR_CLIENT,      /* [accepted client socket]; .uid .gid .pid; the monitor accepts, the service reads */
+        MONITOR_CLIENT,      /* [accepted client socket]; .uid .gid .pid; the monitor accepts, the service reads.
+                                .error EXDEV: a container or a session of ours; to be told so and closed */
+        MONITOR_ADOPT,       /* [service end of the broker's socket, of init's]; .session .uid .gid, .pid of init: a session
+                                that an earlier service process left. What it has, it keeps; nothing new can be granted */
 };
 
 struct monitor_message {

@@ -412,8 +412,9 @@ int main(void) {
         check(strstr(out, "pid=2\n") != NULL, "the program is the session's second process");
         kill(client, SIGKILL);
         waitpid(client, NULL, 0);
+        kill(monitor, SIGTERM);
         waitpid(monitor, &status, 0);
-        check(WIFEXITED(status), "the monitor ends when its service has ended");
+        check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the monitor ends cleanly on SIGTERM");
         snprintf(command, sizeof(command), "rm -rf %s", base);
         check(system(command) == 0, "nothing is mounted on the runtime directory");
         return failed ? 1 : 0;
