@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { ARENA_BLOCK = 16 * 1024 };
+enum { ARENA_BLOCK = 4 * 1024 };
 
 struct arena_block {
         struct arena_block *next;

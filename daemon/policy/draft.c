@@ -50,7 +50,7 @@ static int draft_expand(struct draft *d, const struct node *item, const char *su
         if (r == VARS_E_UNSET)
                 return 0;
         n = strlen(path);
-        if (!r && suffix && (vars_is_pattern(path) || n + strlen(suffix) + 1 > sizeof(path)))
+        if (!r && suffix && ((!vars_is_pattern(text) && vars_is_pattern(path)) || n + strlen(suffix) + 1 > sizeof(path)))
                 r = VARS_E_BAD;
         if (r)
                 return fault_set(d->err, item->source, item->line, item->column,
@@ -120,8 +120,28 @@ static bool draft_reaches(const struct policy_rule *rule, const char *path, bool
         if (rule->pattern)
                 return policy_glob_covers(rule->path, path) || policy_glob_reaches_below(rule->path, path);
         if (pattern)
-                return policy_glob_reaches_below(path, rule->path);
+                return policy_glob_covers(path, rule->path) || policy_glob_reaches_below(path, rule->path);
         return !rule->file && draft_is_within(path, rule->path);
+}
+
+/*
+ * Grants inside @path: inherited ones go, the profile's own stay and will be lifted. Not inside a pattern: a lift
+ * has no depth to compare with there, so revoking wins. Return: is there one to lift?
+ */
+static bool draft_take_away(struct draft *d, const char *path, bool pattern, unsigned rank) {
+        bool kept = false;
+
+        for (struct draft_rule *rule = d->first; rule; rule = rule->next) {
+                if (rule->rule.effect != POLICY_ALLOW || rule->gone || !draft_takes(path, pattern, &rule->rule))
+                        continue;
+                if (rule->rank < rank) {
+                        rule->gone = true;
+                } else if (!pattern) {
+                        rule->rule.lift |= POLICY_LIFT_REVOKE;
+                        kept = true;
+                }
+        }
+        return kept;
 }
 
 static int draft_revoke_one(struct draft *d, const struct node *item, const char *path) {
@@ -129,40 +149,46 @@ static int draft_revoke_one(struct draft *d, const struct node *item, const char
                 .effect = POLICY_DENY, .origin = POLICY_FROM_PROFILE, .access = POLICY_READ | POLICY_WRITE,
         };
         bool pattern = vars_is_pattern(draft_text(item)), inside = false;
+        bool kept = draft_take_away(d, path, pattern, item->rank);
         int r;
 
         for (struct draft_rule *rule = d->first; rule; rule = rule->next) {
-                if (rule->rule.effect != POLICY_ALLOW || rule->gone)
+                if (rule->rule.effect != POLICY_ALLOW || rule->gone ||
+                    (!pattern && draft_takes(path, pattern, &rule->rule)) || !draft_reaches(&rule->rule, path, pattern))
                         continue;
-                if (!draft_takes(path, pattern, &rule->rule))
-                        inside |= draft_reaches(&rule->rule, path, pattern);
-                else if (rule->rank < item->rank)
-                        rule->gone = true;
-                else
-                        rule->rule.lift |= POLICY_LIFT_REVOKE;
+                inside = true;
+                /* What an earlier revoke let through must not get past this one. */
+                if (kept && rule->rank < item->rank)
+                        rule->rule.lift &= ~(unsigned)POLICY_LIFT_REVOKE;
         }
         if (!inside)
                 return 0;
         r = draft_add(d, path, item, &kind);
         if (r)
                 return err_pass(r);
-        d->last->rule.revoke = true;
+        d->last->rule.revoke = kept; /* nothing to let through: an ordinary deny */
         return 0;
 }
 
+/* Bases first: the last profile in the chain has the last word. */
 int draft_revoke(struct draft *d, const struct node *list) {
-        node_foreach(item, list) {
-                const char *path;
-                int r;
+        unsigned last = 0;
 
-                if (!draft_applies(d, item, false))
-                        continue;
-                r = draft_expand(d, item, NULL, &path);
-                if (!r && path)
-                        r = draft_revoke_one(d, item, path);
-                if (r)
-                        return r;
-        }
+        node_foreach(item, list)
+                last = MAX_OF(last, item->rank);
+        for (unsigned rank = 1; rank <= last; rank++)
+                node_foreach(item, list) {
+                        const char *path;
+                        int r;
+
+                        if (item->rank != rank || !draft_applies(d, item, false))
+                                continue;
+                        r = draft_expand(d, item, NULL, &path);
+                        if (!r && path)
+                                r = draft_revoke_one(d, item, path);
+                        if (r)
+                                return r;
+                }
         return 0;
 }
 

@@ -199,6 +199,8 @@ int node_parse(struct arena *a, const char *text, size_t n, const char *source, 
         if (!json) {
                 if (json_error_code(&e) == json_error_out_of_memory)
                         return err_raise(-ENOMEM);
+                if (json_error_code(&e) == json_error_null_character)
+                        return fault_set(err, source, (unsigned)e.line, (unsigned)e.column, "NUL character in a string");
                 return fault_set(err, source, e.line > 0 ? (unsigned)e.line : 1, e.column > 0 ? (unsigned)e.column : 1,
                                  "%s", e.text);
         }

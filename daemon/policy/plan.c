@@ -169,9 +169,14 @@ int policy_plan_remove(struct policy_plan *p, uint64_t id) {
 }
 
 static bool plan_is_twin(const struct policy_rule *old, const struct policy_rule *rule) {
+        unsigned class = plan_deny_class(old);
+
+        /* A deny that something may lift does not stand in for one that nothing may. */
+        if (rule->effect == POLICY_DENY && class && class != plan_deny_class(rule))
+                return false;
         return old->effect == rule->effect && old->file == rule->file && old->pattern == rule->pattern &&
                (old->access & rule->access) == rule->access && (old->lift & rule->lift) == rule->lift &&
-               old->revoke == rule->revoke && old->origin <= rule->origin && strcmp(old->path, rule->path) == 0;
+               old->origin <= rule->origin && strcmp(old->path, rule->path) == 0;
 }
 
 const struct policy_rule *plan_find_covering_twin(const struct policy_plan *p, const struct policy_rule *rule) {
