@@ -27,8 +27,12 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "daemon/broker/change.h"
+#include "daemon/broker/connect.h"
+#include "daemon/broker/grants.h"
 #include "daemon/broker/levels.h"
 #include "daemon/broker/message.h"
+#include "daemon/broker/notify.h"
 #include "daemon/broker/peer.h"
 #include "daemon/broker/resolve.h"
 
@@ -36,10 +40,15 @@ struct broker {
         struct loop *loop;
         struct peer *peer;
         struct levels *levels;
+        struct grants *grants;
+        struct notify *notify;
+        struct change *change;
+        struct connects *connects;
         struct loop_source *child;
         uid_t uid;
         char home[PATH_BYTES]; /* "" until asked for */
-        bool childless;
+        bool childless; /* the builder ends early: alone it means nothing */
+        bool listened;  /* there was a listener */
 };
 
 /* One received message; its descriptors are closed unless a handler takes them. */
@@ -49,11 +58,13 @@ struct incoming {
         int fd;
 };
 
-/* The session is gone, or nobody is left who could be answered. */
+/* Nobody is left who could be answered. As long as the service is there the session may only be about to start. */
 static void broker_check_end(struct broker *b) {
-        bool over = b->childless || levels_are_over(b->levels);
+        bool filtered = notify_has_listener(b->notify);
+        bool over = peer_is_closed(b->peer) ? !filtered && (b->childless || levels_are_over(b->levels))
+                                            : !filtered && b->listened && b->childless;
 
-        if (peer_is_closed(b->peer) && over)
+        if (over)
                 loop_stop(b->loop, 0);
 }
 
@@ -62,6 +73,7 @@ static void broker_orphan(struct broker *b) {
                 return;
         peer_close(b->peer);
         levels_orphan(b->levels);
+        change_orphan(b->change);
         broker_check_end(b);
 }
 
@@ -128,6 +140,42 @@ static int broker_answered(struct broker *b, struct incoming *in) {
         return 0;
 }
 
+static int broker_notifier(struct broker *b, struct incoming *in) {
+        int r = notify_listen(b->notify, in->fd);
+
+        if (r == 0) {
+                in->fd = -1;
+                b->listened = true;
+        }
+        return r;
+}
+
+static int broker_verdict(struct broker *b, struct incoming *in) {
+        change_verdict(b->change, in->m.tag, in->m.error);
+        return 0;
+}
+
+static int broker_release(struct broker *b, struct incoming *in) {
+        change_release(b->change, in->m.tag);
+        return 0;
+}
+
+static int broker_port(struct broker *b, struct incoming *in) {
+        return connects_allow_port(b->connects, in->m.port);
+}
+
+static int broker_grant(struct broker *b, struct incoming *in) {
+        const char *path = peer_string(&in->cursor, in->end);
+
+        return path ? grants_set(b->grants, in->m.node, path, in->m.flags & BROKER_F_WRITE) : -EBADMSG;
+}
+
+static int broker_ungrant(struct broker *b, struct incoming *in) {
+        if (!levels_remove(b->levels, in->m.node))
+                (void)grants_remove(b->grants, in->m.node);
+        return 0;
+}
+
 static const struct broker_row {
         uint32_t type;
         unsigned n_fds;
@@ -137,6 +185,12 @@ static const struct broker_row {
         { BROKER_LEVEL, 1, broker_level },
         { BROKER_FAIL, 0, broker_fail },
         { BROKER_ANSWERED, 0, broker_answered },
+        { BROKER_NOTIFIER, 1, broker_notifier },
+        { BROKER_VERDICT, 0, broker_verdict },
+        { BROKER_RELEASE, 0, broker_release },
+        { BROKER_PORT, 0, broker_port },
+        { BROKER_GRANT, 0, broker_grant },
+        { BROKER_UNGRANT, 0, broker_ungrant },
 };
 
 static int broker_dispatch(struct broker *b, struct incoming *in, size_t n_fds) {
@@ -194,6 +248,10 @@ static void on_child(int signo, void *arg) {
         while (pid > 0);
         b->childless = pid < 0 && errno == ECHILD;
         broker_check_end(b);
+}
+
+static void on_unfiltered(void *arg) {
+        broker_check_end(arg);
 }
 
 /* The monitor dropped everything before; this only refuses to work when that is not so. */
@@ -254,6 +312,22 @@ static int broker_start(struct broker *b, const struct broker_options *o) {
         r = levels_new(b->loop, b->peer, fd_packets, &b->levels);
         if (r)
                 return err_pass(r);
+        r = grants_new(&b->grants);
+        if (r)
+                return err_pass(r);
+        r = notify_new(b->loop, on_unfiltered, b, &b->notify);
+        if (r)
+                return err_pass(r);
+        struct change_context context = {
+                .loop = b->loop, .peer = b->peer, .levels = b->levels, .grants = b->grants, .notify = b->notify
+        };
+        r = change_new(&context, &b->change);
+        if (r)
+                return err_pass(r);
+        r = connects_new(b->loop, b->peer, b->notify, &b->connects);
+        if (r)
+                return err_pass(r);
+        notify_set_handlers(b->notify, b->change, b->connects);
         r = loop_signal(b->loop, SIGCHLD, on_child, b, &b->child);
         if (r)
                 return err_pass(r);
@@ -262,6 +336,10 @@ static int broker_start(struct broker *b, const struct broker_options *o) {
 
 static void broker_stop(struct broker *b) {
         loop_source_free(b->child);
+        connects_free(b->connects);
+        change_free(b->change);
+        notify_free(b->notify);
+        grants_free(b->grants);
         levels_free(b->levels);
         peer_free(b->peer);
         loop_free(b->loop);
