@@ -258,19 +258,12 @@ static void change_ask(struct change *c, const struct notice *n, const struct pl
         }
 }
 
-void change_handle(struct change *c, const struct notice *n) {
-        struct plan_call call = { .tid = n->tid };
-        struct change_paths paths;
+/* Apart from change_handle() for its large frame, which most calls do not need. */
+__attribute__((noinline)) static void change_judge(struct change *c, const struct notice *n, const struct plan_call *call,
+                                                   const struct change_paths *paths) {
         struct plan plan;
 
-        if (change_decode(n, &call, &paths) != 0 ||
-            (change_is_free(c, paths.path) && (!paths.two || call.call == CALL_SYMLINK || change_is_free(c, paths.path2)))) {
-                notify_continue(c->x.notify, n->id);
-                return;
-        }
-        call.path = paths.path;
-        call.path2 = paths.two ? paths.path2 : NULL;
-        plan_make(c->x.levels, c->x.grants, &call, &plan);
+        plan_make(c->x.levels, c->x.grants, call, &plan);
         switch (plan.action) {
         case PLAN_CONTINUE:
                 notify_continue(c->x.notify, n->id);
@@ -280,10 +273,24 @@ void change_handle(struct change *c, const struct notice *n) {
                 break;
         case PLAN_ASK:
         case PLAN_WIDEN:
-                change_ask(c, n, &call, &paths, &plan);
+                change_ask(c, n, call, paths, &plan);
                 break;
         }
         plan_done(&plan);
+}
+
+void change_handle(struct change *c, const struct notice *n) {
+        struct plan_call call = { .tid = n->tid };
+        struct change_paths paths;
+
+        if (change_decode(n, &call, &paths) != 0 ||
+            (change_is_free(c, paths.path) && (!paths.two || call.call == CALL_SYMLINK || change_is_free(c, paths.path2)))) {
+                notify_continue(c->x.notify, n->id);
+                return;
+        }
+        call.path = paths.path;
+        call.path2 = paths.two ? paths.path2 : NULL;
+        change_judge(c, n, &call, &paths);
 }
 
 /*

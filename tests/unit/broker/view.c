@@ -411,6 +411,12 @@ int view_widen(struct view *v, const char *path) {
         return view_inside(v, -1, -1, path, NULL, 1);
 }
 
+int view_mask(struct view *v, const char *path, int fd) {
+        _cleanup_close_ int fd_mount = clone_tree(fd, "", false);
+
+        return fd_mount >= 0 ? view_inside(v, fd_mount, AT_FDCWD, path, NULL, 0) : -1;
+}
+
 void view_ready(struct view *v, int node, uint32_t token) {
         /* told first: the program may end, and its pidfd say so, before a later message is read */
         view_send(v, &(struct broker_message){ .type = BROKER_ANSWERED, .token = token }, NULL, 0, -1);

@@ -110,4 +110,6 @@ int view_detach(struct view *v, int node, const char *name);
 int view_attach_level(struct view *v, int parent, const char *name, int node, const char *path, uint32_t token);
 int view_plant(struct view *v, int node, const char *name);
 int view_widen(struct view *v, const char *path);
+/* Mounts the file @fd over the file @path of a granted tree. */
+int view_mask(struct view *v, const char *path, int fd);
 void view_ready(struct view *v, int node, uint32_t token);
