@@ -121,8 +121,7 @@ static void asker_erase(struct asker *a) {
                 a->calls.repaint(a->arg);
 }
 
-/* A line of ours between the program's, on the main screen only. */
-static void asker_note(struct asker *a, const char *text) {
+void asker_note(struct asker *a, const char *text) {
         _cleanup_free_ char *line = NULL;
 
         if (asker_is_alternate(a))
@@ -298,6 +297,8 @@ void asker_remove(struct asker *a, uint64_t request, const char *why) {
 }
 
 void asker_set_available(struct asker *a, bool available) {
+        if (!a)
+                return;
         a->available = available;
         if (available)
                 asker_begin(a);
@@ -314,6 +315,8 @@ bool asker_is_settling(const struct asker *a) {
 }
 
 void asker_resized(struct asker *a) {
+        if (!a)
+                return;
         if (a->state != ASKER_ARMING && a->state != ASKER_ASKING)
                 return;
         asker_erase(a);

@@ -49,3 +49,5 @@ bool asker_is_settling(const struct asker *a);
 void asker_settled(struct asker *a);
 void asker_input(struct asker *a, const unsigned char *data, size_t n);
 void asker_resized(struct asker *a);
+/* A line of ours between the program's, on the main screen only. */
+void asker_note(struct asker *a, const char *text);

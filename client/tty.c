@@ -93,6 +93,19 @@ int tty_raw(struct tty *t) {
         return 0;
 }
 
+static bool termios_equal(const struct termios *a, const struct termios *b) {
+        return a->c_iflag == b->c_iflag && a->c_oflag == b->c_oflag && a->c_cflag == b->c_cflag && a->c_lflag == b->c_lflag &&
+               memcmp(a->c_cc, b->c_cc, sizeof(a->c_cc)) == 0;
+}
+
+bool tty_is_as_set(struct tty *t) {
+        struct termios now;
+
+        if (t->raw && tcgetattr(t->fd, &now) == 0 && !termios_equal(&now, &t->set))
+                t->raw = false;
+        return t->raw;
+}
+
 void tty_cooked(struct tty *t) {
         if (t->fd < 0 || !t->raw)
                 return;

@@ -28,6 +28,8 @@ DEFINE_CLEANUP(struct tty, tty_done);
 /* Return: 0; -errno. The state at the first call is what tty_cooked() gives back. */
 int tty_raw(struct tty *t);
 void tty_cooked(struct tty *t);
+/* Still raw as we left it. When somebody else has set it since, it counts as not ours. */
+bool tty_is_as_set(struct tty *t);
 /* Our process group is the terminal's foreground. */
 bool tty_is_foreground(const struct tty *t);
 /* Lines are edited by the terminal: no program (pager, editor) has taken it over. */
