@@ -20,6 +20,7 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE))
 import harness  # noqa: E402
 import machine  # noqa: E402
