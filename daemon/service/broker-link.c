@@ -185,7 +185,7 @@ static int on_change(struct run *r, struct broker_words *w) {
         bool symlink = w->m.operation == OPERATION_SYMLINK;
         struct request *q;
 
-        if (w->m.operation > OPERATION_CONNECT || strlen(w->texts[1]) >= POLICY_PATH_MAX)
+        if (w->m.operation > OPERATION_CONNECT || w->m.kind > OBJECT_DEVICE || strlen(w->texts[1]) >= POLICY_PATH_MAX)
                 return -EBADMSG;
         /* a path that is not one is the waiting process's affair, not the broker's: it is refused, no more */
         if (!broker_link_is_path(w->texts[0]) || (!symlink && *w->texts[1] && !broker_link_is_path(w->texts[1]))) {
@@ -202,6 +202,7 @@ static int on_change(struct run *r, struct broker_words *w) {
         q->tag = w->m.tag;
         q->node = w->m.node;
         q->operation = (enum operation)w->m.operation;
+        q->kind = (enum object_kind)w->m.kind;
         q->access = POLICY_READ | POLICY_WRITE;
         q->pid = w->m.pid;
         q->directory = w->m.operation == OPERATION_MKDIR || w->m.flags & BROKER_F_DIRECTORY;

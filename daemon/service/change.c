@@ -107,6 +107,13 @@ static bool change_attach(struct run *r, uint64_t tag, enum object_kind kind, co
         return true;
 }
 
+/* An opened file that is attached as it should be already: nothing changed but its content. */
+static bool change_stands(const struct run *r, const char *path, enum object_kind kind) {
+        const struct tree_node *n = tree_by_path(r->tree, path);
+
+        return n && n->standing && n->kind == VIEW_FILE && kind != OBJECT_DIR && n->flags & VIEW_WRITE;
+}
+
 void change_done(struct run *r, uint64_t tag, enum operation operation, enum object_kind kind, const char *path,
                  const char *second, int fd) {
         _cleanup_close_ int fd_object = fd;
@@ -121,9 +128,6 @@ void change_done(struct run *r, uint64_t tag, enum operation operation, enum obj
                 change_detach(r, path);
                 made = second;
                 break;
-        case OPERATION_LINK:
-                made = *second ? second : path;
-                break;
         case OPERATION_SYMLINK:
                 kind = OBJECT_SYMLINK;
                 target = second;
@@ -132,6 +136,10 @@ void change_done(struct run *r, uint64_t tag, enum operation operation, enum obj
                 break;
         }
         if (made && *made == '/' && policy_path_is_normalised(made)) {
+                if (operation == OPERATION_CREATE && change_stands(r, made, kind)) {
+                        change_release(r, tag);
+                        return;
+                }
                 change_detach(r, made);
                 if (change_attach(r, tag, kind, made, target, steal_fd(&fd_object)))
                         return;

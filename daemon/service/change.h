@@ -12,8 +12,8 @@ struct run;
 
 /**
  * change_done() - BROKER_CHANGED
- * @path:   what was created, removed, or the old name
- * @second: the new name of a rename or link; a symlink's target
+ * @path:   what was created or removed; the old name of a rename, the new one of a link
+ * @second: the new name of a rename, the old one of a link; a symlink's target
  * @fd:     O_PATH of the new object; consumed; -1 after a delete
  * The caller in the session is released when the view is up to date, in any case.
  */

@@ -146,16 +146,42 @@ static bool judge_has_second(const struct request *q) {
         return *q->second && (q->operation == OPERATION_RENAME || q->operation == OPERATION_LINK);
 }
 
+bool judge_place(const struct request *q, bool second, char ret[POLICY_PATH_MAX]) {
+        bool whole = q->type == REQUEST_WIDEN &&
+                     (q->operation == OPERATION_MKDIR || q->operation == OPERATION_RENAME || q->operation == OPERATION_LINK ||
+                      q->operation == OPERATION_SYMLINK || q->operation == OPERATION_DELETE ||
+                      (q->operation == OPERATION_CREATE && q->kind == OBJECT_MISSING));
+
+        if (second && !judge_has_second(q))
+                return false;
+        judge_copy(ret, second ? q->second : q->path);
+        return !whole || pathname_parent(ret, ret) == 0;
+}
+
 void judge_change(const struct policy_plan *plan, const struct request *q, struct ruling *ret) {
         const unsigned access = POLICY_READ | POLICY_WRITE;
         struct policy_verdict v, w = { .answer = POLICY_ANSWER_GRANT };
+        char place[POLICY_PATH_MAX], other[POLICY_PATH_MAX];
+        bool two;
 
         memset(ret, 0, offsetof(struct ruling, path));
         ret->path[0] = ret->second[0] = '\0';
         ret->access = access;
+        two = judge_place(q, true, other);
+        if (!judge_place(q, false, place)) {
+                judge_refuse(ret, NULL);
+                ret->reason = NONO__REASON__REASON_ERROR;
+                return;
+        }
+        /* the names themselves are judged too: a directory may be granted, and something denied in it */
         v = policy_verdict(plan, q->path, access);
-        if (judge_has_second(q))
+        if (v.answer != POLICY_ANSWER_DENY && strcmp(place, q->path) != 0)
+                v = policy_verdict(plan, place, access);
+        if (two) {
                 w = policy_verdict(plan, q->second, access);
+                if (w.answer != POLICY_ANSWER_DENY && strcmp(other, q->second) != 0)
+                        w = policy_verdict(plan, other, access);
+        }
         if (v.answer == POLICY_ANSWER_DENY || w.answer == POLICY_ANSWER_DENY) {
                 judge_refuse(ret, v.answer == POLICY_ANSWER_DENY ? v.rule : w.rule);
                 return;
@@ -165,7 +191,8 @@ void judge_change(const struct policy_plan *plan, const struct request *q, struc
                 ret->rule = v.rule;
                 return;
         }
-        judge_ask(ret, v.answer == POLICY_ANSWER_GRANT ? q->second : q->path, q->operation == OPERATION_MKDIR);
-        if (v.answer != POLICY_ANSWER_GRANT && w.answer != POLICY_ANSWER_GRANT)
-                judge_copy(ret->second, q->second);
+        judge_ask(ret, v.answer == POLICY_ANSWER_GRANT ? other : place,
+                  strcmp(place, q->path) != 0 || (q->type == REQUEST_CHANGE && q->operation == OPERATION_MKDIR));
+        if (v.answer != POLICY_ANSWER_GRANT && w.answer != POLICY_ANSWER_GRANT && strcmp(place, other) != 0)
+                judge_copy(ret->second, other);
 }

@@ -32,5 +32,10 @@ struct ruling {
 };
 
 void judge_walk(const struct policy_plan *plan, const struct request *q, bool own_tmp, struct ruling *ret);
+/*
+ * Where a WIDEN has to make the view writable: the object that is written; the directory when names in it change.
+ * @second: of the other name of a rename or link. Return: false when there is no such place.
+ */
+bool judge_place(const struct request *q, bool second, char ret[POLICY_PATH_MAX]);
 /* CHANGE and WIDEN. */
 void judge_change(const struct policy_plan *plan, const struct request *q, struct ruling *ret);

@@ -417,32 +417,23 @@ static void on_widened(struct run *r, void *arg, int error) {
         else if (error)
                 request_refuse(q, EACCES);
         else
-                request_allow(q);
+                request_judge(q); /* a rename has a second place; and the rules may be others by now */
 }
 
 /* A part of a read-only grant becomes writable: attached over it, read-write. */
 static void on_part_resolved(struct run *r, void *arg, struct resolved_object *o) {
         struct request *q = arg;
-        struct tree_node *around = tree_covering(r->tree, q->path);
+        struct tree_node *around = NULL;
+        char place[POLICY_PATH_MAX];
         bool directory = o->kind == OBJECT_DIR;
-        int e;
+        int e = EACCES;
 
-        q->lent = false;
-        if (q->gone) {
-                request_free(q);
-                return;
-        }
-        if (o->error == ENOENT && around) {
-                request_allow(q); /* does not exist yet: the broker makes it, and what it made is attached then */
-                return;
-        }
-        if (o->error || strcmp(o->canonical, q->path) != 0 || !around || o->kind == OBJECT_DEVICE) {
-                request_refuse(q, o->error ? o->error : EACCES);
-                return;
-        }
-        q->lent = true;
-        e = attach_node(r, around->id, directory ? VIEW_DIR : VIEW_FILE, VIEW_WRITE | VIEW_INSIDE, q->path, NULL,
-                        steal_fd(&o->fd), 0, on_widened, q);
+        if (o->error == 0 && !q->gone && o->kind != OBJECT_DEVICE)
+                around = tree_covering(r->tree, o->canonical);
+        for (int i = 0; around && e && i < 2; i++)
+                if (judge_place(q, i == 1, place) && strcmp(place, o->canonical) == 0)
+                        e = attach_node(r, around->id, directory ? VIEW_DIR : VIEW_FILE, VIEW_WRITE | VIEW_INSIDE, place, NULL,
+                                        steal_fd(&o->fd), 0, on_widened, q);
         if (e)
                 on_widened(r, q, e);
 }
@@ -460,24 +451,36 @@ static bool request_whole_is_writable(const struct run *r, const struct tree_nod
         return true;
 }
 
+/* What keeps @path from being written: the node that stands there, or the directory grant around it. */
+static struct tree_node *request_read_only(const struct run *r, const char *path) {
+        struct tree_node *n = tree_by_path(r->tree, path);
+
+        if (!n)
+                n = tree_covering(r->tree, path);
+        return n && (n->kind == VIEW_DIR || n->kind == VIEW_FILE) && !(n->flags & VIEW_WRITE) ? n : NULL;
+}
+
+/* Ruled: everything the call needs is granted for writing. One place after the other is made so. */
 static void request_widen(struct request *q) {
         struct run *r = q->run;
-        struct tree_node *n = tree_by_id(r->tree, q->node);
-        int e;
+        struct tree_node *n = NULL;
+        char place[POLICY_PATH_MAX];
+        int e = 0;
 
-        if (!n || !n->standing || (n->kind != VIEW_DIR && n->kind != VIEW_FILE) || !pathname_is_below(q->path, n->path)) {
-                request_refuse(q, EACCES);
-                return;
-        }
-        if (n->flags & VIEW_WRITE) {
+        for (int i = 0; i < 2 && !n; i++)
+                if (judge_place(q, i == 1, place))
+                        n = request_read_only(r, place);
+        if (!n) {
                 request_allow(q);
                 return;
         }
         q->lent = true;
-        if (request_whole_is_writable(r, n))
+        if (!n->standing || ++q->widened > 2)
+                e = EACCES;
+        else if (request_whole_is_writable(r, n))
                 e = attach_set_write(r, n, true, on_widened, q);
-        else if (n->kind == VIEW_DIR && !tree_by_path(r->tree, q->path))
-                e = broker_link_resolve(r, q->path, 0, on_part_resolved, q) ? EIO : 0;
+        else if (strcmp(n->path, place) != 0)
+                e = broker_link_resolve(r, place, 0, on_part_resolved, q) ? EIO : 0;
         else
                 e = EACCES;
         if (e)

@@ -39,6 +39,7 @@ struct request {
         bool lent; /* somebody waits for an answer on its behalf: not to be freed */
         bool gone; /* its process was killed meanwhile */
         bool late; /* came while an attach at the same place was under way */
+        unsigned widened; /* WIDEN: places made writable so far */
         struct request *held_next;
         char *path;      /* level's path and name; of a change: what is created, or written */
         char *full;      /* WALK: the whole path that is wanted, "" when unknown */
