@@ -1,10 +1,13 @@
 /*
  * Connects.
  *
- * Everything not ours is CONTINUE: the namespace is empty, so it reaches the session's own loopback or nothing. A socket of
- * ours that comes back here is the exception: it is answered, never continued (socket.c holds it should that be raced).
+ * A call on an internet socket is never continued. The caller's threads could exchange descriptor and address behind our
+ * back, and once a socket of the host's network is in the session, CONTINUE would act on it. So the session's own
+ * connects (the namespace is empty: its own loopback or nothing) are made here as well, on a duplicate of the socket, with our copy
+ * of the address; a socket belongs to its namespace wherever it is used. Unix sockets are continued: their names are
+ * the view's.
  *
- * A socket is handed over when it is connected, also to a caller that does not want to wait: it is told EINPROGRESS all
+ * A stand-in is handed over when it is connected, also to a caller that does not want to wait: it is told EINPROGRESS all
  * the same and finds the socket writable. An unconnected one would be a socket of the host's to play with.
  *
  * Runs as: the user, in the broker, in the host's network namespace.
@@ -32,7 +35,8 @@ struct connection {
         uint64_t id;
         pid_t tid;
         int number; /* the caller's descriptor */
-        int fd_old, fd_new;
+        int fd_old; /* duplicate of the caller's socket */
+        int fd_new; /* its stand-in; -1: the session's own connect */
         bool nonblock, close_on_exec;
         uint16_t port;
         struct loop_source *source, *timer;
@@ -131,6 +135,17 @@ static void connects_report(struct connects *c, pid_t tid, uint16_t port, int er
         (void)peer_send(c->peer, &m, NULL, 0, NULL, 0);
 }
 
+/* The session's own connect: the caller's file, whose O_NONBLOCK was ours for the while. Frees @c. */
+static void connection_finish_own(struct connection *c, int error) {
+        c->source = loop_source_free(c->source);
+        (void)fd_set_nonblock(c->fd_old, false);
+        if (error)
+                notify_error(c->owner->notify, c->id, error);
+        else
+                notify_value(c->owner->notify, c->id, 0);
+        connection_drop(c);
+}
+
 /* The connection stands or has failed: the caller gets its socket, or the error. Frees @c. */
 static void connection_finish(struct connection *c, int error) {
         struct connects *owner = c->owner;
@@ -165,31 +180,44 @@ static void on_connected(int fd, unsigned ready, void *arg) {
 
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
                 error = errno;
-        connection_finish(c, error);
+        if (c->fd_new < 0)
+                connection_finish_own(c, error);
+        else
+                connection_finish(c, error);
 }
 
 static void on_connect_late(void *arg) {
         connection_finish(arg, ETIMEDOUT);
 }
 
-/* Return: errno, positive, when it could not even begin. */
-static int connects_begin(struct connects *owner, const struct notice *n, int *fd_old, const struct socket_facts *facts,
-                          const union address *a, socklen_t n_address, uint16_t port) {
-        _cleanup_(connection_freep) struct connection *c = NULL;
-        struct connection *begun;
-        int r;
+static struct connection *connection_new(struct connects *owner, const struct notice *n, int *fd_old) {
+        struct connection *c = owner->n < CONNECTS_MAX ? calloc(1, sizeof(*c)) : NULL;
 
-        if (owner->n >= CONNECTS_MAX)
-                return EAGAIN;
-        c = calloc(1, sizeof(*c));
         if (!c)
-                return ENOMEM;
+                return NULL;
         c->owner = owner;
         c->fd_new = -1;
         c->fd_old = steal_fd(fd_old);
         c->id = n->id;
         c->tid = n->tid;
         c->number = (int)n->args[0];
+        return c;
+}
+
+static void connection_link(struct connection *c) {
+        c->next = c->owner->first;
+        c->owner->first = c;
+        c->owner->n++;
+}
+
+/* Return: errno, positive, when it could not even begin. */
+static int connects_begin(struct connects *owner, const struct notice *n, int *fd_old, const struct socket_facts *facts,
+                          const union address *a, socklen_t n_address, uint16_t port) {
+        _cleanup_(connection_freep) struct connection *c = connection_new(owner, n, fd_old);
+        int r;
+
+        if (!c)
+                return EAGAIN;
         c->port = port;
         c->nonblock = facts->nonblock;
         c->close_on_exec = socket_closes_on_exec(n->tid, c->number);
@@ -205,54 +233,95 @@ static int connects_begin(struct connects *owner, const struct notice *n, int *f
         if (r && (loop_io(owner->loop, c->fd_new, LOOP_WRITE, on_connected, c, &c->source) != 0 ||
                   loop_timer(owner->loop, CONNECTS_WAIT_US, on_connect_late, c, &c->timer) != 0))
                 return ENOMEM;
-        begun = steal_ptr(&c);
-        begun->next = owner->first;
-        owner->first = begun;
-        owner->n++;
+        connection_link(c);
         if (r == 0)
-                connection_finish(begun, 0);
+                connection_finish(c, 0);
+        c = NULL;
         return 0;
 }
 
-/* A socket that is already ours. The kernel's answers, without the kernel: it must not act on an address we have not read. */
+/* Inside the session. Answers the call now, or when the connection stands. */
+static void connects_own(struct connects *owner, const struct notice *n, int *fd_old, const struct socket_facts *facts,
+                         const union address *a, socklen_t n_address) {
+        bool waits = facts->type == SOCK_STREAM && !facts->nonblock;
+        struct connection *c;
+        int r;
+
+        /* nobody else can have a use for the file while it is being connected */
+        if (waits && fd_set_nonblock(*fd_old, true) != 0) {
+                notify_error(owner->notify, n->id, EIO);
+                return;
+        }
+        r = connect(*fd_old, &a->sa, n_address) < 0 ? errno : 0;
+        if (waits && r == EINPROGRESS) {
+                c = connection_new(owner, n, fd_old);
+                if (c && loop_io(owner->loop, c->fd_old, LOOP_WRITE, on_connected, c, &c->source) == 0) {
+                        connection_link(c);
+                        return;
+                }
+                if (c) {
+                        *fd_old = steal_fd(&c->fd_old);
+                        connection_free(c);
+                }
+                r = EAGAIN;
+        }
+        if (waits)
+                (void)fd_set_nonblock(*fd_old, false);
+        if (r)
+                notify_error(owner->notify, n->id, r);
+        else
+                notify_value(owner->notify, n->id, 0);
+}
+
+/* A socket that is already ours: the kernel's answers, without the kernel. */
 static int connects_again(const struct socket_facts *facts) {
         return facts->connected ? EISCONN : EACCES;
 }
 
-void connects_handle(struct connects *c, const struct notice *n) {
-        _cleanup_close_ int fd_old = -1;
+static void connects_internet(struct connects *c, const struct notice *n, const union address *a, socklen_t n_address) {
+        _cleanup_close_ int fd_old = socket_take(n->tid, (int)n->args[0]);
         struct socket_facts facts;
-        union address a;
-        socklen_t n_address = (socklen_t)n->args[2];
         uint16_t port;
         int error;
 
-        memset(&a, 0, sizeof(a));
-        if (n_address < sizeof(sa_family_t) || n_address > sizeof(a) || caller_read(n->tid, n->args[1], &a, n_address) != 0) {
-                notify_continue(c->notify, n->id);
+        error = fd_old < 0 ? -fd_old : -socket_facts(fd_old, &facts);
+        if (fd_old < 0)
+                fd_old = -1;
+        if (!notify_is_valid(c->notify, n->id))
+                return;
+        if (error) {
+                notify_error(c->notify, n->id, error);
                 return;
         }
-        if (a.sa.sa_family == AF_INET || a.sa.sa_family == AF_INET6 || a.sa.sa_family == AF_UNSPEC)
-                fd_old = socket_take(n->tid, (int)n->args[0]);
-        if (fd_old < 0 || socket_facts(fd_old, &facts) != 0 || !notify_is_valid(c->notify, n->id)) {
-                if (fd_old < 0)
-                        fd_old = -1;
-                notify_continue(c->notify, n->id);
+        if (facts.outside && (facts.domain == AF_INET || facts.domain == AF_INET6)) {
+                error = a->sa.sa_family == AF_UNSPEC ? EACCES : connects_again(&facts);
+                notify_error(c->notify, n->id, error);
                 return;
         }
-        if (facts.outside && facts.type == SOCK_STREAM && (facts.domain == AF_INET || facts.domain == AF_INET6)) {
-                notify_error(c->notify, n->id, connects_again(&facts));
-                return;
-        }
-        port = connects_permit(c, &a, n_address);
-        if (port == 0 || facts.type != SOCK_STREAM || facts.protocol != IPPROTO_TCP || facts.domain != a.sa.sa_family ||
+        port = connects_permit(c, a, n_address);
+        if (port == 0 || facts.type != SOCK_STREAM || facts.protocol != IPPROTO_TCP || facts.domain != a->sa.sa_family ||
             facts.connected) {
-                notify_continue(c->notify, n->id);
+                connects_own(c, n, &fd_old, &facts, a, n_address);
                 return;
         }
-        error = connects_begin(c, n, &fd_old, &facts, &a, n_address, port);
+        error = connects_begin(c, n, &fd_old, &facts, a, n_address, port);
         if (error) {
                 connects_report(c, n->tid, port, error);
                 notify_error(c->notify, n->id, error);
         }
+}
+
+void connects_handle(struct connects *c, const struct notice *n) {
+        socklen_t n_address = (socklen_t)n->args[2];
+        union address a;
+
+        memset(&a, 0, sizeof(a));
+        if (n_address < sizeof(sa_family_t) || n_address > sizeof(a))
+                notify_continue(c->notify, n->id); /* EINVAL by the length alone, whatever lies there */
+        else if (caller_read(n->tid, n->args[1], &a, n_address) != 0)
+                notify_error(c->notify, n->id, EFAULT);
+        else if (a.sa.sa_family == AF_INET || a.sa.sa_family == AF_INET6 || a.sa.sa_family == AF_UNSPEC)
+                connects_internet(c, n, &a, n_address);
+        else
+                notify_continue(c->notify, n->id);
 }

@@ -2,10 +2,12 @@
  * Stand-in sockets.
  *
  * A socket of ours inside the session is a way out of its empty network namespace for as long as it lives: a thread
- * could disconnect it (AF_UNSPEC) and connect it elsewhere while a sibling races connect.c with another address or another
- * descriptor, for which the answer was CONTINUE. So the kernel itself holds it to its peer: bound to the loopback device
- * (only CAP_NET_RAW undoes that), and with a locked filter that drops whatever does not come from the peer's address and port
- * (only CAP_NET_ADMIN unlocks it). Without a SYN-ACK there is no other connection.
+ * could disconnect it (AF_UNSPEC) and connect it elsewhere. connect.c answers every such call itself. What is left is a call
+ * that has to be continued, for a Unix socket, while a sibling swaps descriptor and address. Against that the kernel
+ * itself holds the socket: bound to the loopback device (only CAP_NET_RAW undoes that), and with a locked filter
+ * that drops whatever does not come from the peer's address and port (only CAP_NET_ADMIN unlocks it): without a
+ * SYN-ACK there is no other connection. Some kernels let only root attach a filter; then Landlock's TCP rules of the session
+ * are what keeps it from other ports of the host's loopback.
  *
  * Send and receive buffer sizes are never copied: setting them switches the kernel's tuning off (a factor of 1000).
  *
@@ -166,11 +168,11 @@ static int socket_hold(int fd, const struct sockaddr *peer) {
         f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
         f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
         prog.len = (unsigned short)n;
-        if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) < 0 ||
-            setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ||
-            setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one)) < 0)
+        if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) < 0)
                 return err_raise(-errno);
-        return 0;
+        if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0)
+                return errno == EPERM ? 0 : err_raise(-errno);
+        return setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one)) < 0 ? err_raise(-errno) : 0;
 }
 
 int socket_stand_in(int fd_old, const struct socket_facts *facts, const struct sockaddr *peer) {

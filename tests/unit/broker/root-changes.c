@@ -170,7 +170,7 @@ static void test_what_needs_no_question(struct view *v) {
         CHECK(view_quiet(v, ACT_LINK, "/tmp/x", TEST_HOME "/.x", 0, 0) == -EXDEV);
         /* a folder would leave its masks behind */
         CHECK(view_quiet(v, ACT_RENAME, TEST_HOME "/work/dir", TEST_HOME "/.x", 0, 0) == -EXDEV);
-        CHECK(view_quiet(v, ACT_SILENT_EXEC_MEMORY, "", NULL, 0, 0) == -EFAULT);
+        CHECK(view_quiet(v, ACT_BAD_POINTER, "", NULL, 0, 0) == -EFAULT);
         CHECK(view_is_silent(v, 20));
 }
 

@@ -186,6 +186,8 @@ static int act_connect(const struct command *c, struct result *r) {
                 sa = (const struct sockaddr *)&sun;
                 n_sa = sizeof(sun);
         }
+        if (c->mode == CONNECT_BAD_FD)
+                return connect(999, sa, n_sa);
         fd = socket(sa->sa_family, type | (nonblock ? SOCK_NONBLOCK : 0) | (c->mode == CONNECT_CLOEXEC ? SOCK_CLOEXEC : 0), 0);
         if (fd < 0)
                 return -1;
@@ -221,6 +223,21 @@ static int act_connect(const struct command *c, struct result *r) {
         }
         if (c->mode == CONNECT_TWICE)
                 return connect(fd, sa, n_sa);
+        if (c->mode == CONNECT_DISCONNECT) {
+                struct sockaddr unspecified = { .sa_family = AF_UNSPEC };
+
+                return connect(fd, &unspecified, sizeof(unspecified));
+        }
+        if (c->mode == CONNECT_UNLOCK) {
+                struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+                struct sock_fprog prog = { .len = 1, .filter = &all };
+
+                r->extra = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "", 0) < 0 ? 1 : 0;
+                if (getsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, &n) == 0 && one &&
+                    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0)
+                        r->extra |= 2;
+                return 0;
+        }
         if (c->mode == CONNECT_EPOLL_FIRST) { /* the registration is the program's own again: it can be changed and removed */
                 struct epoll_event e = { .events = EPOLLIN, .data.u64 = 0x1234567890ULL };
 
@@ -234,6 +251,67 @@ static int act_connect(const struct command *c, struct result *r) {
         if (nonblock)
                 fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
         return echo(fd, r);
+}
+
+static int act_own_server(const struct command *c, struct result *r) {
+        struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons((uint16_t)c->flags), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        int fd_listen = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd_peer, one = 1;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (c->mode ? SOCK_NONBLOCK : 0), 0);
+        char buf[4];
+
+        setsockopt(fd_listen, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        if (bind(fd_listen, (struct sockaddr *)&sin, sizeof(sin)) < 0 || listen(fd_listen, 1) < 0)
+                return -1;
+        if (connect(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 &&
+            (!c->mode || errno != EINPROGRESS || connect_wait(fd, -1) < 0))
+                return -1;
+        if (!!(fcntl(fd, F_GETFL) & O_NONBLOCK) != !!c->mode) {
+                errno = EBADFD;
+                return -1;
+        }
+        fd_peer = accept(fd_listen, NULL, NULL);
+        if (fd_peer < 0 || send(fd, "ping", 4, 0) != 4)
+                return -1;
+        r->extra = (int32_t)recv(fd_peer, buf, sizeof(buf), MSG_WAITALL);
+        return 0;
+}
+
+static int loopback_socket(int port) {
+        struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (fd >= 0 && connect(fd, (const struct sockaddr *)&sin, sizeof(sin)) < 0)
+                fd_close(&fd);
+        return fd;
+}
+
+static int act_bulk(const struct command *c) {
+        static char buf[65536];
+        int fd = loopback_socket(c->flags);
+        size_t total = (size_t)c->mode << 20, sent = 0, heard = 0;
+
+        if (fd < 0)
+                return -1;
+        while (heard < total) {
+                struct pollfd p = { .fd = fd, .events = (short)(POLLIN | (sent < total ? POLLOUT : 0)) };
+
+                if (poll(&p, 1, 5000) != 1)
+                        return -1;
+                if (p.revents & POLLOUT) {
+                        ssize_t n = send(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+                        sent += n > 0 ? (size_t)n : 0;
+                }
+                if (p.revents & POLLIN) {
+                        ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+                        if (n <= 0)
+                                return -1;
+                        heard += (size_t)n;
+                }
+        }
+        close(fd);
+        return 0;
 }
 
 static int act_writable(const struct command *c) {
@@ -303,7 +381,22 @@ static void act(const struct command *c, struct result *r) {
         case ACT_CONNECT:
                 r->value = act_connect(c, r);
                 break;
-        case ACT_SILENT_EXEC_MEMORY:
+        case ACT_CONNECT_LOOP:
+                for (int i = 0; i < c->mode; i++) {
+                        int fd = loopback_socket(c->flags);
+
+                        r->value += fd >= 0;
+                        fd_close(&fd);
+                }
+                errno = 0;
+                break;
+        case ACT_OWN_SERVER:
+                r->value = act_own_server(c, r);
+                break;
+        case ACT_BULK:
+                r->value = act_bulk(c);
+                break;
+        case ACT_BAD_POINTER:
                 r->value = (int32_t)syscall(SYS_openat, AT_FDCWD, 16, O_CREAT | O_WRONLY, 0600);
                 break;
         case ACT_WRITABLE:

@@ -39,7 +39,10 @@ enum act {
         ACT_OPEN_LOOP, /* open for writing and close, flags times */
         ACT_BURST,     /* flags threads, each stats path + its number once, mode rounds */
         ACT_CONNECT,   /* port = flags; mode: enum connect_mode; result.extra: bytes echoed */
-        ACT_SILENT_EXEC_MEMORY, /* an open whose path pointer leads nowhere */
+        ACT_CONNECT_LOOP, /* port = flags, mode times: value: successes */
+        ACT_OWN_SERVER,   /* listens on port = flags, connects to it, mode: non-blocking; result.extra: bytes */
+        ACT_BULK,         /* port = flags, mode MiB echoed */
+        ACT_BAD_POINTER, /* an open whose path pointer leads nowhere */
         ACT_WRITABLE,  /* opens path read-only, then again through /proc/self/fd for writing: result of the second */
 };
 enum connect_mode {
@@ -51,6 +54,9 @@ enum connect_mode {
         CONNECT_UDP,
         CONNECT_UNIX,
         CONNECT_TWICE,
+        CONNECT_DISCONNECT, /* AF_UNSPEC afterwards */
+        CONNECT_UNLOCK,     /* result.extra: what was refused: 1 another device, 2 another filter */
+        CONNECT_BAD_FD,
 };
 
 struct command {
