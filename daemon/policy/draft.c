@@ -113,6 +113,12 @@ static bool draft_takes(const char *path, bool pattern, const struct policy_rule
         return pattern ? draft_pattern_takes(path, rule) : draft_is_within(rule->path, path);
 }
 
+bool draft_names(const char *tree, bool tree_pattern, const char *path, bool path_pattern) {
+        const struct policy_rule rule = { .path = (char *)path, .pattern = path_pattern };
+
+        return draft_takes(tree, tree_pattern, &rule);
+}
+
 /* Some object that @path names may lie inside what the rule covers. */
 static bool draft_reaches(const struct policy_rule *rule, const char *path, bool pattern) {
         if (rule->pattern && pattern)

@@ -58,3 +58,5 @@ int draft_revoke(struct draft *d, const struct node *list);
 int draft_bypass(struct draft *d, const struct node *list, uint64_t required);
 /* Hands the rules that are left to the plan, without twins. */
 int draft_finish(struct draft *d, struct policy_plan *plan);
+/* Does @path, with @path_pattern a pattern, lie wholly in what @tree names? */
+bool draft_names(const char *tree, bool tree_pattern, const char *path, bool path_pattern);

@@ -80,9 +80,11 @@ static int node_build_members(struct arena *a, json_t *json, struct node_scanner
         json_object_foreach(json, key, value) {
                 unsigned key_line, key_column;
                 struct node *child;
+                size_t key_start;
 
                 node_skip_mark(s); /* '{' or ',' */
                 first = false;
+                key_start = s->at;
                 key_line = s->line;
                 key_column = node_column(s);
                 node_skip_string(s);
@@ -93,6 +95,7 @@ static int node_build_members(struct arena *a, json_t *json, struct node_scanner
                 child->key = arena_string(a, key);
                 if (!child->key)
                         return -ENOMEM;
+                child->key_start = (uint32_t)key_start;
                 child->key_line = key_line;
                 child->key_column = key_column;
                 node_append(parent, child);

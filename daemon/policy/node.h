@@ -26,6 +26,7 @@ struct node {
         unsigned line, column;      /* 1-based, of the value */
         unsigned key_line, key_column;
         uint32_t start, end;        /* byte offsets of the value in the text */
+        uint32_t key_start;
         unsigned rank;              /* after merging: place of its file in the chain of extends, base first */
 };
 
