@@ -12,10 +12,12 @@
 
 #include <asm/ioctls.h>
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -28,6 +30,14 @@
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+
+#if defined(__x86_64__)
+#define FILTER_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define FILTER_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "no audit architecture is named here for this machine"
 #endif
 
 enum { FILTER_SYSCALLS_MAX = 600 };
@@ -167,16 +177,21 @@ static int filter_socket(scmp_filter_ctx ctx) {
         return r;
 }
 
-/* A terminal's input queue is the person's: nothing is pushed into it. */
-static int filter_ioctl(scmp_filter_ctx ctx) {
-        static const uint64_t low = 0xffffffff;
-        static const unsigned long pushed[] = { TIOCSTI, TIOCLINUX };
-        int r = 0;
-
-        for (size_t i = 0; r == 0 && i < ELEMENTSOF(pushed); i++)
-                r = filter_one(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, low, pushed[i]));
-        return r;
-}
+/*
+ * A terminal's input queue is the person's: nothing is pushed into it. The kernel looks at the low half of ioctl(2)'s
+ * command only, and libseccomp cannot say "any but these two" about half an argument, so these few instructions stand
+ * before its program. For every other system call they are constant, and the kernel's action cache sees that.
+ */
+static const struct sock_filter filter_prefix[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FILTER_ARCH, 0, 6),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 4),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])), /* little endian: the low half */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+};
 
 /* Everything else that libseccomp knows by name is allowed, except the conditions added above. */
 static int filter_rules(scmp_filter_ctx ctx) {
@@ -208,8 +223,6 @@ static int filter_rules(scmp_filter_ctx ctx) {
                                 r = filter_namespaces(ctx, nr);
                         else if (strcmp(name, "socket") == 0)
                                 r = filter_socket(ctx);
-                        else if (strcmp(name, "ioctl") == 0)
-                                r = filter_ioctl(ctx);
                         else
                                 r = seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, nr, 0);
                 }
@@ -222,7 +235,7 @@ int filter_build(struct sock_fprog *ret) {
         _cleanup_close_ int fd = -1;
         scmp_filter_ctx ctx;
         struct stat st;
-        void *bytes = NULL;
+        char *bytes;
         int r;
 
         ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
@@ -242,15 +255,16 @@ int filter_build(struct sock_fprog *ret) {
                 return err_raise(r);
         if (fstat(fd, &st) < 0)
                 return err_raise(-errno);
-        bytes = malloc((size_t)st.st_size);
+        bytes = malloc(sizeof(filter_prefix) + (size_t)st.st_size);
         if (!bytes)
                 return err_raise(-ENOMEM);
-        if (pread(fd, bytes, (size_t)st.st_size, 0) != st.st_size) {
+        memcpy(bytes, filter_prefix, sizeof(filter_prefix));
+        if (pread(fd, bytes + sizeof(filter_prefix), (size_t)st.st_size, 0) != st.st_size) {
                 free(bytes);
                 return err_raise(-EIO);
         }
-        ret->len = (unsigned short)((size_t)st.st_size / sizeof(struct sock_filter));
-        ret->filter = bytes;
+        ret->len = (unsigned short)((sizeof(filter_prefix) + (size_t)st.st_size) / sizeof(struct sock_filter));
+        ret->filter = (struct sock_filter *)bytes;
         return 0;
 }
 

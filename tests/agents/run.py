@@ -478,6 +478,9 @@ def run(args, undo):
     runtime_folder = pathlib.Path(f'/run/user/{user.entry.pw_uid}')
     if runtime_folder.is_dir():
         env['XDG_RUNTIME_DIR'] = str(runtime_folder)
+    for name in ('NONO_SOCKET', 'NONO_POLICY_DIR'):     # where this nonod listens, and its build tree's policy
+        if name in os.environ:
+            env[name] = os.environ[name]
     agent.prepare(scratch, stub.port, args.model)
     argv, person = [str(program), *agent.argv(args.model)], None
     if args.nonoctl:
