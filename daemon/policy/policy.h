@@ -204,3 +204,5 @@ struct policy_verdict policy_verdict(const struct policy_plan *p, const char *pa
 bool policy_glob_match(const char *pattern, const char *path);
 /* Absolute, no empty, `.` or `..` component, no trailing '/', < POLICY_PATH_MAX. "/" is fine. */
 bool policy_path_is_normalised(const char *path);
+/* "name" is that host; "*.suffix" is every host below the suffix. ASCII case and a final dot do not matter. */
+bool policy_host_match(const char *pattern, const char *host);

@@ -36,3 +36,12 @@ int show_diff(const struct policy_store *s, const char *a, const char *b, const 
 bool show_diff_is_empty(const json_t *diff);
 /* "~/x" for people: what it expands to here, heap; NULL when it expands to nothing or to itself. */
 char *show_expanded(const char *raw, const struct policy_vars *vars);
+/**
+ * show_plan() - a plan as JSON: what $NONO_STATE_FILE holds inside a session, for nonoctl why --self
+ * {profile, workdir, network: {block, open_port, allow_domain, deny_domain}, rules: [{id, effect, origin, access, file,
+ * pattern, lift, revoke, path, raw, source, line, group}]}; members without a value are left out.
+ * NULL when memory is out.
+ */
+json_t *show_plan(const struct policy_plan *plan);
+/* The way back; settings other than name and network are not restored. Return: 0; POLICY_E_INVALID with @err set; -ENOMEM. */
+int show_plan_load(const char *text, size_t n, const char *source, struct policy_plan **ret, struct policy_error *err);

@@ -201,12 +201,43 @@ static void test_diff_names_what_differs(void **state) {
         json_decref(diff);
 }
 
+static void test_plan_survives_a_file(void **state) {
+        _cleanup_(policy_plan_freep) struct policy_plan *plan = test_compile(*state, "claude-code"), *again = NULL;
+        json_t *o = show_plan(plan), *second;
+        char *text = json_dumps(o, 0);
+        struct policy_error err;
+
+        assert_int_equal(show_plan_load(text, strlen(text), "state", &again, &err), 0);
+        second = show_plan(again);
+        json_object_del(o, "workdir");
+        json_object_del(second, "workdir");
+        assert_true(json_equal(o, second));
+        json_decref(o);
+        json_decref(second);
+        free(text);
+        again = policy_plan_free(again);
+        text = (char *)"{ \"rules\": [{ \"effect\": \"allow\", \"origin\": \"profile\", \"access\": \"read\", \"path\": \"a/..\" }] }";
+        assert_int_equal(show_plan_load(text, strlen(text), "state", &again, &err), POLICY_E_INVALID);
+}
+
+static void test_host_patterns(void **state) {
+        assert_true(policy_host_match("a.example", "A.Example."));
+        assert_true(policy_host_match("*.a.example", "x.y.a.example"));
+        assert_false(policy_host_match("*.a.example", "a.example"));
+        assert_false(policy_host_match("*.a.example", "ba.example"));
+        assert_false(policy_host_match("a.example", "xa.example"));
+        assert_false(policy_host_match("a.example", ""));
+        assert_false(policy_host_match("*.", "a."));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_show_has_the_keys_of_both_periods, setup_shipped, teardown_shipped),
                 cmocka_unit_test_setup_teardown(test_groups_are_counted_and_detailed, setup_shipped, teardown_shipped),
                 cmocka_unit_test_setup_teardown(test_revoked_paths_are_not_shown, setup_shipped, teardown_shipped),
                 cmocka_unit_test_setup_teardown(test_shown_file_is_a_profile_again, setup_shipped, teardown_shipped),
+                cmocka_unit_test(test_host_patterns),
+                cmocka_unit_test_setup_teardown(test_plan_survives_a_file, setup_shipped, teardown_shipped),
                 cmocka_unit_test_setup_teardown(test_diff_names_what_differs, setup_shipped, teardown_shipped),
         };
 
