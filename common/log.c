@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 
 /* The log target is one of the two globals that STYLE.md allows. */
 static struct {
@@ -48,6 +49,12 @@ void log_write(enum log_level level, const char *format, ...) {
 
         if (log_target.journal)
                 n = snprintf(line, sizeof(line), "<%d>", (int)level);
+        if (log_target.max >= LOG_LEVEL_DEBUG) {
+                struct timespec now;
+
+                clock_gettime(CLOCK_MONOTONIC, &now);
+                n += snprintf(line + n, sizeof(line) - (size_t)n, "%ld.%06ld ", (long)now.tv_sec, now.tv_nsec / 1000);
+        }
         n += snprintf(line + n, sizeof(line) - (size_t)n, "%s: ", log_target.name);
         va_start(ap, format);
         m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, format, ap);

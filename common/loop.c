@@ -62,7 +62,7 @@ int loop_new(struct loop **ret) {
         if (!l || !config)
                 return err_raise(-ENOMEM);
         l->last = &l->first;
-        event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_PRECISE_TIMER);
+        event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK); /* millisecond timers: a precise one costs a system call per round */
         l->base = event_base_new_with_config(config);
         event_config_free(config);
         if (!l->base)
