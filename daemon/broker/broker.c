@@ -58,11 +58,23 @@ struct incoming {
         int fd;
 };
 
+/* Init and builder are our children. A signal may have come before we listened for it, so this is asked anew each time. */
+static void broker_reap(struct broker *b) {
+        pid_t pid;
+
+        do
+                pid = waitpid(-1, NULL, WNOHANG);
+        while (pid > 0);
+        b->childless = pid < 0 && errno == ECHILD;
+}
+
 /* Nobody is left who could be answered. As long as the service is there the session may only be about to start. */
 static void broker_check_end(struct broker *b) {
-        bool filtered = notify_has_listener(b->notify);
-        bool over = peer_is_closed(b->peer) ? !filtered && (b->childless || levels_are_over(b->levels))
-                                            : !filtered && b->listened && b->childless;
+        bool filtered = notify_has_listener(b->notify), over;
+
+        broker_reap(b);
+        over = peer_is_closed(b->peer) ? !filtered && (b->childless || levels_are_over(b->levels))
+                                       : !filtered && b->listened && b->childless;
 
         if (over)
                 loop_stop(b->loop, 0);
@@ -240,14 +252,7 @@ static void on_service(void *arg) {
 }
 
 static void on_child(int signo, void *arg) {
-        struct broker *b = arg;
-        pid_t pid;
-
-        do
-                pid = waitpid(-1, NULL, WNOHANG);
-        while (pid > 0);
-        b->childless = pid < 0 && errno == ECHILD;
-        broker_check_end(b);
+        broker_check_end(arg);
 }
 
 static void on_unfiltered(void *arg) {
@@ -347,6 +352,7 @@ static void broker_stop(struct broker *b) {
 
 int broker_run(const struct broker_options *options) {
         struct broker b = { .uid = options->uid };
+        sigset_t none;
         int r;
 
         broker_close_others(options);
@@ -357,6 +363,8 @@ int broker_run(const struct broker_options *options) {
         }
         broker_raise_limits();
         umask(077);
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
         signal(SIGPIPE, SIG_IGN);
         signal(SIGINT, SIG_IGN); /* a restart of the daemon from a terminal ends no session */
         signal(SIGHUP, SIG_IGN);

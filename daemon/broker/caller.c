@@ -113,7 +113,9 @@ int caller_read(pid_t tid, uint64_t address, void *ret, size_t n) {
 
         if (got == (ssize_t)n)
                 return 0;
-        return got < 0 && errno == ESRCH ? CALLER_E_GONE : CALLER_E_FAULT;
+        if (got >= 0)
+                return CALLER_E_FAULT;
+        return errno == ESRCH ? CALLER_E_GONE : errno == EPERM ? CALLER_E_DENIED : CALLER_E_FAULT;
 }
 
 int caller_read_string(pid_t tid, uint64_t address, char *ret, size_t cap) {

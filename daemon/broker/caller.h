@@ -19,7 +19,8 @@ enum {
         CALLER_CHAIN_DEPTH = 32,
         CALLER_CHAIN_SEPARATOR = 0x1f,
 };
-enum { CALLER_OK = 0, CALLER_E_GONE = 1, CALLER_E_FAULT, CALLER_E_TOO_LONG };
+/* DENIED: the process is not dumpable, nobody but root may look at it. */
+enum { CALLER_OK = 0, CALLER_E_GONE = 1, CALLER_E_FAULT, CALLER_E_TOO_LONG, CALLER_E_DENIED };
 
 /* One system call in progress. */
 struct caller_call {
@@ -46,12 +47,12 @@ int caller_status(pid_t tid, pid_t *ret_tgid, mode_t *ret_umask);
  * @stop: the broker; the session's init, its child, is not named
  */
 void caller_chain(pid_t tgid, pid_t stop, char *ret, size_t cap);
-/* Copies @n bytes of another process, all or nothing. Return: 0; CALLER_E_FAULT; CALLER_E_GONE. */
+/* Copies @n bytes of another process, all or nothing. Return: 0; CALLER_E_FAULT; CALLER_E_GONE; CALLER_E_DENIED. */
 int caller_read(pid_t tid, uint64_t address, void *ret, size_t n);
 /**
  * caller_read_string() - copy a string page by page
  * @ret: @cap bytes, NUL-terminated on success
- * Return: 0; CALLER_E_FAULT; CALLER_E_GONE; CALLER_E_TOO_LONG.
+ * Return: 0; CALLER_E_FAULT; CALLER_E_GONE; CALLER_E_DENIED; CALLER_E_TOO_LONG.
  */
 int caller_read_string(pid_t tid, uint64_t address, char *ret, size_t cap);
 /**

@@ -22,7 +22,6 @@
 
 #include "common/error.h"
 #include "common/fd.h"
-#include "common/log.h"
 #include "common/loop.h"
 #include "daemon/broker/caller.h"
 #include "daemon/broker/notify.h"
@@ -48,7 +47,9 @@ struct connects {
         struct notify *notify;
         struct connection *first;
         size_t n;
+        struct socket_template template;
         uint8_t ports[65536 / 8];
+        bool any_port;
 };
 
 union address {
@@ -86,6 +87,7 @@ int connects_new(struct loop *l, struct peer *peer, struct notify *notify, struc
         c->loop = l;
         c->peer = peer;
         c->notify = notify;
+        socket_template_init(&c->template);
         *ret = c;
         return 0;
 }
@@ -103,6 +105,7 @@ int connects_allow_port(struct connects *c, uint32_t port) {
         if (port == 0 || port > 65535)
                 return err_raise(-EINVAL);
         c->ports[port / 8] |= (uint8_t)(1U << port % 8);
+        c->any_port = true;
         return 0;
 }
 
@@ -126,12 +129,8 @@ static uint16_t connects_permit(const struct connects *c, const union address *a
 }
 
 static void connects_report(struct connects *c, pid_t tid, uint16_t port, int error) {
-        struct broker_message m = { .type = BROKER_CONNECTED, .port = port, .error = error };
-        mode_t unused;
-        pid_t tgid;
+        struct broker_message m = { .type = BROKER_CONNECTED, .pid = (int32_t)tid, .port = port, .error = error };
 
-        if (caller_status(tid, &tgid, &unused) == 0)
-                m.pid = (int32_t)tgid;
         (void)peer_send(c->peer, &m, NULL, 0, NULL, 0);
 }
 
@@ -152,15 +151,16 @@ static void connection_finish(struct connection *c, int error) {
         int r;
 
         c->source = loop_source_free(c->source);
-        if (!notify_is_valid(owner->notify, c->id)) {
-                connection_drop(c);
-                return;
-        }
         if (error == 0 && !c->nonblock && fd_set_nonblock(c->fd_new, false) != 0)
                 error = EIO;
         if (error == 0) {
-                socket_repair_epoll(c->tid, c->number, c->fd_old, c->fd_new);
+                if (c->nonblock) /* event loops have no blocking sockets */
+                        socket_repair_epoll(c->tid, c->number, c->fd_old, c->fd_new);
                 r = notify_replace_fd(owner->notify, c->id, c->fd_new, c->number, c->close_on_exec);
+                if (r == -ENOENT) { /* killed */
+                        connection_drop(c);
+                        return;
+                }
                 error = -r;
         }
         connects_report(owner, c->tid, c->port, error);
@@ -214,6 +214,8 @@ static void connection_link(struct connection *c) {
 static int connects_begin(struct connects *owner, const struct notice *n, int *fd_old, const struct socket_facts *facts,
                           const union address *a, socklen_t n_address, uint16_t port) {
         _cleanup_(connection_freep) struct connection *c = connection_new(owner, n, fd_old);
+        socklen_t n_now = sizeof(union address);
+        union address now;
         int r;
 
         if (!c)
@@ -221,13 +223,15 @@ static int connects_begin(struct connects *owner, const struct notice *n, int *f
         c->port = port;
         c->nonblock = facts->nonblock;
         c->close_on_exec = socket_closes_on_exec(n->tid, c->number);
-        c->fd_new = socket_stand_in(c->fd_old, facts, &a->sa);
+        c->fd_new = socket_stand_in(&owner->template, c->fd_old, facts, &a->sa);
         if (c->fd_new < 0) {
                 r = -c->fd_new;
                 c->fd_new = -1;
                 return r;
         }
         r = connect(c->fd_new, &a->sa, n_address) < 0 ? errno : 0;
+        if (r == EINPROGRESS && getpeername(c->fd_new, &now.sa, &n_now) == 0)
+                r = 0; /* loopback: the handshake was over before connect(2) returned */
         if (r && r != EINPROGRESS)
                 return r;
         if (r && (loop_io(owner->loop, c->fd_new, LOOP_WRITE, on_connected, c, &c->source) != 0 ||
@@ -278,17 +282,29 @@ static int connects_again(const struct socket_facts *facts) {
         return facts->connected ? EISCONN : EACCES;
 }
 
+/* A caller that cannot be looked at. As long as nothing of ours can be in the session, the kernel may go on. */
+static void connects_unclear(struct connects *c, const struct notice *n, int error) {
+        if (c->any_port)
+                notify_error(c->notify, n->id, error);
+        else
+                notify_continue(c->notify, n->id);
+}
+
 static void connects_internet(struct connects *c, const struct notice *n, const union address *a, socklen_t n_address) {
         _cleanup_close_ int fd_old = socket_take(n->tid, (int)n->args[0]);
         struct socket_facts facts;
         uint16_t port;
         int error;
 
-        error = fd_old < 0 ? -fd_old : -socket_facts(fd_old, &facts);
+        error = fd_old < 0 ? -fd_old : -socket_facts(&c->template, fd_old, &facts);
         if (fd_old < 0)
                 fd_old = -1;
         if (!notify_is_valid(c->notify, n->id))
                 return;
+        if (error == EPERM || error == EMFILE || error == ENFILE) {
+                connects_unclear(c, n, EACCES); /* not dumpable, or we are short of descriptors */
+                return;
+        }
         if (error) {
                 notify_error(c->notify, n->id, error);
                 return;
@@ -314,12 +330,16 @@ static void connects_internet(struct connects *c, const struct notice *n, const 
 void connects_handle(struct connects *c, const struct notice *n) {
         socklen_t n_address = (socklen_t)n->args[2];
         union address a;
+        int r;
 
         memset(&a, 0, sizeof(a));
-        if (n_address < sizeof(sa_family_t) || n_address > sizeof(a))
+        if (n_address < sizeof(sa_family_t) || n_address > sizeof(a)) {
                 notify_continue(c->notify, n->id); /* EINVAL by the length alone, whatever lies there */
-        else if (caller_read(n->tid, n->args[1], &a, n_address) != 0)
-                notify_error(c->notify, n->id, EFAULT);
+                return;
+        }
+        r = caller_read(n->tid, n->args[1], &a, n_address);
+        if (r)
+                connects_unclear(c, n, r == CALLER_E_DENIED ? EACCES : EFAULT);
         else if (a.sa.sa_family == AF_INET || a.sa.sa_family == AF_INET6 || a.sa.sa_family == AF_UNSPEC)
                 connects_internet(c, n, &a, n_address);
         else

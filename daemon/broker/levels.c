@@ -18,11 +18,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/auto_fs.h>
-#include <poll.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -476,13 +477,27 @@ static void levels_ready(struct levels *l, uint32_t token) {
         waiting_drop(l, w);
 }
 
+/* new_encode_dev() of the kernel */
+static uint32_t level_encode_dev(dev_t dev) {
+        return (minor(dev) & 0xffU) | (major(dev) << 8) | ((minor(dev) & ~0xffU) << 12);
+}
+
+/* Anything else would be somebody's mistake, and an ioctl on the wrong file. */
+static bool level_is_root(int fd, uint32_t dev) {
+        struct statfs sf;
+        struct stat st;
+
+        return fstatfs(fd, &sf) == 0 && sf.f_type == AUTOFS_SUPER_MAGIC && fstat(fd, &st) == 0 &&
+               level_encode_dev(st.st_dev) == dev;
+}
+
 int levels_add(struct levels *l, uint32_t node, uint32_t dev, const char *path, int fd, uint32_t token) {
         struct level *level;
         size_t n = strlen(path);
 
         if (l->n_levels >= LEVELS_MAX)
                 return err_raise(-ENOSPC);
-        if (n == 0 || n >= PATH_BYTES || path[0] != '/' || (n > 1 && path[n - 1] == '/'))
+        if (n == 0 || n >= PATH_BYTES || path[0] != '/' || (n > 1 && path[n - 1] == '/') || !level_is_root(fd, dev))
                 return err_raise(-EINVAL);
         if (*level_find_node(l, node) || *level_find_dev(l, dev))
                 return err_raise(-EEXIST);
@@ -554,9 +569,7 @@ bool levels_are_over(const struct levels *l) {
 }
 
 const char *levels_by_stat_dev(const struct levels *l, dev_t dev, uint32_t *ret_node) {
-        /* new_encode_dev() of the kernel */
-        uint32_t encoded = (minor(dev) & 0xffU) | (major(dev) << 8) | ((minor(dev) & ~0xffU) << 12);
-        const struct level *level = *level_find_dev(l, encoded);
+        const struct level *level = *level_find_dev(l, level_encode_dev(dev));
 
         if (!level)
                 return NULL;

@@ -66,7 +66,7 @@ enum broker_type {
         BROKER_GONE,       /* .tag: that request's caller was killed; drop the prompt */
         BROKER_PLANT,      /* .node (level); "name": missed again and again; plant a negative name */
         BROKER_UNPLANT,    /* .node (level); "name": it exists on the host now */
-        BROKER_CONNECTED,  /* .port .pid .error: a brokered connect, for events */
+        BROKER_CONNECTED,  /* .port .pid (of the thread) .error: a brokered connect, for events */
 };
 enum {
         BROKER_F_CREATE_DIR = 1,

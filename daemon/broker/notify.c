@@ -126,10 +126,13 @@ void notify_set_handlers(struct notify *n, struct change *change, struct connect
 }
 
 int notify_listen(struct notify *n, int fd) {
+        uint64_t none = 0;
         int r;
 
         if (n->fd >= 0)
                 return err_raise(-EBUSY);
+        if (ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &none) == 0 || errno != ENOENT)
+                return err_raise(-EINVAL); /* not a listener */
         /* the waker gives its CPU to the woken: half of the price of a trapped call. Before 6.6: EINVAL */
         (void)ioctl(fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
         r = loop_io(n->loop, fd, LOOP_READ, on_notify, n, &n->source);

@@ -54,9 +54,12 @@ int socket_take(pid_t tid, int number) {
         pid_t tgid;
         int fd;
 
-        if (caller_status(tid, &tgid, &unused) != 0)
-                return -ESRCH;
-        fd_pid = (int)syscall(SYS_pidfd_open, tgid, 0);
+        fd_pid = (int)syscall(SYS_pidfd_open, tid, 0);
+        if (fd_pid < 0) { /* not the first thread of its process */
+                if (caller_status(tid, &tgid, &unused) != 0)
+                        return -ESRCH;
+                fd_pid = (int)syscall(SYS_pidfd_open, tgid, 0);
+        }
         if (fd_pid < 0)
                 return -errno;
         fd = (int)syscall(SYS_pidfd_getfd, fd_pid, number, 0);
@@ -77,11 +80,9 @@ static uint64_t socket_namespace(int fd) {
         return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &n) < 0 ? 0 : cookie;
 }
 
-int socket_facts(int fd, struct socket_facts *ret) {
-        _cleanup_close_ int fd_own = -1;
+int socket_facts(const struct socket_template *t, int fd, struct socket_facts *ret) {
         struct sockaddr_storage peer;
         socklen_t n = sizeof(peer);
-        uint64_t own, other;
         int flags, r;
 
         memset(ret, 0, sizeof(*ret));
@@ -95,10 +96,7 @@ int socket_facts(int fd, struct socket_facts *ret) {
                 return r ? r : -errno;
         ret->nonblock = flags & O_NONBLOCK;
         ret->connected = getpeername(fd, (struct sockaddr *)&peer, &n) == 0;
-        fd_own = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        own = fd_own >= 0 ? socket_namespace(fd_own) : 0;
-        other = socket_namespace(fd);
-        ret->outside = own == 0 || own == other; /* cannot tell: treat as if */
+        ret->outside = t->namespace == 0 || t->namespace == socket_namespace(fd); /* cannot tell: treat as if */
         return 0;
 }
 
@@ -118,30 +116,58 @@ bool socket_closes_on_exec(pid_t tid, int number) {
         return !s || strtoul(s + 6, NULL, 8) & O_CLOEXEC;
 }
 
-static void socket_copy_options(int fd_old, int fd_new) {
-        static const struct {
-                int level, name;
-        } options[] = {
-                { SOL_SOCKET, SO_KEEPALIVE },    { SOL_SOCKET, SO_OOBINLINE },   { SOL_SOCKET, SO_LINGER },
-                { SOL_SOCKET, SO_RCVTIMEO },     { SOL_SOCKET, SO_SNDTIMEO },    { SOL_SOCKET, SO_RCVLOWAT },
-                { IPPROTO_TCP, TCP_NODELAY },    { IPPROTO_TCP, TCP_KEEPIDLE },  { IPPROTO_TCP, TCP_KEEPINTVL },
-                { IPPROTO_TCP, TCP_KEEPCNT },    { IPPROTO_TCP, TCP_USER_TIMEOUT },
-        };
+static const struct socket_option {
+        int level, name;
+        bool keepalive; /* means something only with SO_KEEPALIVE, which comes first */
+} socket_options[SOCKET_OPTIONS] = {
+        { SOL_SOCKET, SO_KEEPALIVE },
+        { IPPROTO_TCP, TCP_KEEPIDLE, true },
+        { IPPROTO_TCP, TCP_KEEPINTVL, true },
+        { IPPROTO_TCP, TCP_KEEPCNT, true },
+        { IPPROTO_TCP, TCP_NODELAY },
+        { IPPROTO_TCP, TCP_USER_TIMEOUT },
+        { SOL_SOCKET, SO_OOBINLINE },
+        { SOL_SOCKET, SO_LINGER },
+        { SOL_SOCKET, SO_RCVTIMEO },
+        { SOL_SOCKET, SO_SNDTIMEO },
+        { SOL_SOCKET, SO_RCVLOWAT },
+};
 
-        for (size_t i = 0; i < ELEMENTSOF(options); i++) {
-                _Alignas(16) char value[64], now[64];
-                socklen_t n = sizeof(value), n_now = sizeof(now);
+void socket_template_init(struct socket_template *ret) {
+        _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
 
-                /* only what differs from a new socket: setting is not always free of side effects */
-                if (getsockopt(fd_old, options[i].level, options[i].name, value, &n) == 0 &&
-                    getsockopt(fd_new, options[i].level, options[i].name, now, &n_now) == 0 &&
-                    (n != n_now || memcmp(value, now, n) != 0))
-                        (void)setsockopt(fd_new, options[i].level, options[i].name, value, n);
+        memset(ret, 0, sizeof(*ret));
+        if (fd < 0)
+                return;
+        ret->namespace = socket_namespace(fd);
+        for (size_t i = 0; i < SOCKET_OPTIONS; i++) {
+                socklen_t n = sizeof(ret->fresh[i].value);
+
+                if (getsockopt(fd, socket_options[i].level, socket_options[i].name, ret->fresh[i].value, &n) == 0)
+                        ret->fresh[i].n = n;
+        }
+}
+
+/* Only what differs from a new socket: setting is not always free of side effects. */
+static void socket_copy_options(const struct socket_template *t, int fd_old, int fd_new) {
+        bool keepalive = false;
+
+        for (size_t i = 0; i < SOCKET_OPTIONS; i++) {
+                const struct socket_option *o = &socket_options[i];
+                _Alignas(16) char value[16];
+                socklen_t n = sizeof(value);
+
+                if ((o->keepalive && !keepalive) || getsockopt(fd_old, o->level, o->name, value, &n) < 0)
+                        continue;
+                if (n == t->fresh[i].n && memcmp(value, t->fresh[i].value, n) == 0)
+                        continue;
+                keepalive |= o->name == SO_KEEPALIVE && o->level == SOL_SOCKET;
+                (void)setsockopt(fd_new, o->level, o->name, value, n);
         }
 }
 
 /* A connected socket's filter sees a packet from its TCP header on; the IP header is at SKF_NET_OFF. */
-static int socket_hold(int fd, const struct sockaddr *peer) {
+static int socket_hold(struct socket_template *t, int fd, const struct sockaddr *peer) {
         const struct sockaddr_in *sin = (const struct sockaddr_in *)peer;
         const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)peer;
         bool v6 = peer->sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr);
@@ -170,20 +196,24 @@ static int socket_hold(int fd, const struct sockaddr *peer) {
         prog.len = (unsigned short)n;
         if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) < 0)
                 return err_raise(-errno);
-        if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0)
-                return errno == EPERM ? 0 : err_raise(-errno);
+        if (t->no_filter)
+                return 0;
+        if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0) {
+                t->no_filter = errno == EPERM;
+                return t->no_filter ? 0 : err_raise(-errno);
+        }
         return setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one)) < 0 ? err_raise(-errno) : 0;
 }
 
-int socket_stand_in(int fd_old, const struct socket_facts *facts, const struct sockaddr *peer) {
+int socket_stand_in(struct socket_template *t, int fd_old, const struct socket_facts *facts, const struct sockaddr *peer) {
         _cleanup_close_ int fd = -1;
         int r;
 
         fd = socket(facts->domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
         if (fd < 0)
                 return err_raise(-errno);
-        socket_copy_options(fd_old, fd);
-        r = socket_hold(fd, peer);
+        socket_copy_options(t, fd_old, fd);
+        r = socket_hold(t, fd, peer);
         return r ? err_pass(r) : steal_fd(&fd);
 }
 

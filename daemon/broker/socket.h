@@ -15,9 +15,22 @@ struct socket_facts {
         bool connected;
 };
 
+enum { SOCKET_OPTIONS = 11 };
+
+/* What is the same for every stand-in, learned once. */
+struct socket_template {
+        uint64_t namespace; /* cookie of our own network namespace; 0: unknown */
+        struct {
+                unsigned n;
+                char value[16];
+        } fresh[SOCKET_OPTIONS]; /* options of a new stream socket */
+        bool no_filter; /* this kernel lets only root attach one */
+};
+
+void socket_template_init(struct socket_template *ret);
 /* A descriptor of thread @tid. Return: the duplicate; -errno. */
 int socket_take(pid_t tid, int number);
-int socket_facts(int fd, struct socket_facts *ret);
+int socket_facts(const struct socket_template *t, int fd, struct socket_facts *ret);
 /* The caller's descriptor closes on exec: a property of the number, so only /proc/PID/fdinfo knows. */
 bool socket_closes_on_exec(pid_t tid, int number);
 /**
@@ -25,7 +38,7 @@ bool socket_closes_on_exec(pid_t tid, int number);
  * @peer: loopback address it will be connected to, and the only one it will ever hear
  * Return: the descriptor; -errno.
  */
-int socket_stand_in(int fd_old, const struct socket_facts *facts, const struct sockaddr *peer);
+int socket_stand_in(struct socket_template *t, int fd_old, const struct socket_facts *facts, const struct sockaddr *peer);
 /**
  * socket_repair_epoll() - registers @fd_new wherever the caller has @number in an epoll set
  * @fd_old: what is registered there now
