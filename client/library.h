@@ -26,7 +26,6 @@ struct library {
 /* Return: 0; CLIENT_E_TOLD. library_done() in any case. */
 int library_load(struct library *ret);
 void library_done(struct library *l);
-DEFINE_CLEANUP(struct library, library_done);
 const struct library_profile *library_find(const struct library *l, const char *name);
 
 /**
