@@ -43,7 +43,8 @@ int fd_send(int fd, const void *data, size_t n, const int *fds, size_t n_fds) {
         return (size_t)sent == n ? 0 : err_raise(-EIO);
 }
 
-int fd_recv(int fd, void *data, size_t cap, size_t *ret_n, int *fds, size_t cap_fds, size_t *ret_n_fds) {
+static int fd_recv_flags(int fd, void *data, size_t cap, size_t *ret_n, int *fds, size_t cap_fds, size_t *ret_n_fds,
+                         int flags) {
         union control control;
         struct iovec iov = { .iov_base = data, .iov_len = cap };
         struct msghdr msg = { .msg_iov = &iov,
@@ -55,7 +56,7 @@ int fd_recv(int fd, void *data, size_t cap, size_t *ret_n, int *fds, size_t cap_
         ssize_t n;
 
         do
-                n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+                n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | flags);
         while (n < 0 && errno == EINTR);
         if (n < 0) {
                 if (errno == EAGAIN)
@@ -82,6 +83,14 @@ int fd_recv(int fd, void *data, size_t cap, size_t *ret_n, int *fds, size_t cap_
         *ret_n = (size_t)n;
         *ret_n_fds = n_got;
         return 0;
+}
+
+int fd_recv(int fd, void *data, size_t cap, size_t *ret_n, int *fds, size_t cap_fds, size_t *ret_n_fds) {
+        return fd_recv_flags(fd, data, cap, ret_n, fds, cap_fds, ret_n_fds, 0);
+}
+
+int fd_recv_now(int fd, void *data, size_t cap, size_t *ret_n, int *fds, size_t cap_fds, size_t *ret_n_fds) {
+        return fd_recv_flags(fd, data, cap, ret_n, fds, cap_fds, ret_n_fds, MSG_DONTWAIT);
 }
 
 void fd_close_many(int *fds, size_t n) {

@@ -31,6 +31,9 @@ int fd_send(int fd, const void *data, size_t n, const int *fds, size_t n_fds);
  */
 int fd_recv(int fd, void *data, size_t cap, size_t *ret_n, int *fds, size_t cap_fds, size_t *ret_n_fds);
 
+/* The same, never waiting: FD_E_AGAIN when nothing is there, whatever mode the socket is in. */
+int fd_recv_now(int fd, void *data, size_t cap, size_t *ret_n, int *fds, size_t cap_fds, size_t *ret_n_fds);
+
 void fd_close_many(int *fds, size_t n);
 /* F_DUPFD_CLOEXEC from 3 up. Return: the new descriptor, or -errno. */
 int fd_dup(int fd);

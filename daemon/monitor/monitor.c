@@ -42,6 +42,7 @@
 
 enum {
         MONITOR_FDS_MAX = 4,     /* of one request: exec spec and three standard descriptors */
+        MONITOR_BURST = 32,      /* messages of the service per round */
         MONITOR_RETRY_MS = 20,   /* between attempts to remove control groups that still empty themselves */
         MONITOR_BUFFER = 1 << 20,
         MONITOR_RESTARTS_MAX = 100, /* of the service, in our life */
@@ -314,14 +315,15 @@ static int monitor_dispatch(struct monitor *m, struct monitor_message *msg, int 
         return -EBADMSG;
 }
 
-static void on_service(struct monitor *m) {
+/* Return: true when there may be more. */
+static bool monitor_serve_one(struct monitor *m) {
         struct monitor_message msg;
         int fds[MONITOR_FDS_MAX], r;
         size_t n, n_fds = 0;
 
-        r = fd_recv(m->fd_service, &msg, sizeof(msg), &n, fds, ELEMENTSOF(fds), &n_fds);
+        r = fd_recv_now(m->fd_service, &msg, sizeof(msg), &n, fds, ELEMENTSOF(fds), &n_fds);
         if (r == FD_E_AGAIN)
-                return;
+                return false;
         if (r == 0) {
                 r = n == sizeof(msg) ? monitor_dispatch(m, &msg, fds, n_fds) : -EBADMSG;
                 fd_close_many(fds, n_fds);
@@ -334,6 +336,12 @@ static void on_service(struct monitor *m) {
                         (void)kill(m->service, SIGKILL);
                 fd_close(&m->fd_service);
         }
+        return r == 0;
+}
+
+static void on_service(struct monitor *m) {
+        for (int i = 0; i < MONITOR_BURST && m->fd_service >= 0 && monitor_serve_one(m); i++)
+                ;
 }
 
 static void on_builder(struct monitor *m, struct session *s) {

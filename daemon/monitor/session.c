@@ -54,9 +54,7 @@ static int session_fds_open(struct session_fds *f) {
 static void session_reset_signals(void) {
         sigset_t none;
 
-        for (int n = 1; n < NSIG; n++)
-                (void)signal(n, SIG_DFL);
-        (void)signal(SIGPIPE, SIG_IGN);
+        (void)signal(SIGPIPE, SIG_IGN); /* the monitor has no handlers; init resets what it inherited */
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
 }
