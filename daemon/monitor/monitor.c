@@ -130,7 +130,7 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
         };
         struct monitor_message ok = { .type = MONITOR_SESSION_OK, .tag = msg->tag };
         struct session *s = NULL;
-        int r;
+        int fd_broker = -1, r;
 
         for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX && !s; i++)
                 if (m->sessions[i].state == SESSION_FREE) {
@@ -146,7 +146,7 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
                 monitor_reply(m, msg, 0, r > 0 ? -EPERM : r);
                 return 0;
         }
-        r = session_start(s, &spawn);
+        r = session_start(s, &spawn, &fd_broker);
         if (r) {
                 monitor_reply(m, msg, 0, r);
                 return 0;
@@ -156,7 +156,8 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
         ok.uid = s->peer.uid;
         ok.gid = s->peer.gid;
         ok.pid = s->peer.pid;
-        monitor_send(m, &ok, (int[]){ s->fd_broker, s->fd_control }, 2);
+        monitor_send(m, &ok, (int[]){ fd_broker, s->fd_control }, 2);
+        fd_close(&fd_broker);
         if (r)
                 session_kill(s, &m->cgroup);
         return 0;
@@ -410,8 +411,8 @@ static void on_client(struct monitor *m) {
 static int monitor_start_service(struct monitor *m);
 
 /*
- * Sessions outlive the service: what they have, they keep. A new service process takes over their sockets; it does not
- * know what the old one had approved, so for them it can only refuse. A service that cannot live ends us.
+ * Sessions outlive the service: what they have, they keep; their brokers, whose sockets ended with it, refuse whatever
+ * is asked from now on. A new service process lists them and can stop them. A service that cannot live ends us.
  */
 static void on_service_end(struct monitor *m, int status) {
         log_error("the service ended (wait status 0x%x)", (unsigned)status);
@@ -435,7 +436,7 @@ static void on_service_end(struct monitor *m, int status) {
                                                  .gid = s->peer.gid, .pid = s->init };
 
                 if (s->state == SESSION_RUNNING)
-                        monitor_send(m, &adopt, (int[]){ s->fd_broker, s->fd_control }, 2);
+                        monitor_send(m, &adopt, &s->fd_control, 1);
         }
         log_info("a new service process serves");
 }

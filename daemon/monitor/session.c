@@ -104,11 +104,11 @@ static _Noreturn void session_broker(const struct session_spawn *spawn, struct s
 }
 
 void session_init(struct session *s) {
-        *s = (struct session){ .fd_builder = -1, .fd_broker = -1, .fd_control = -1, .pidfd_init = -1 };
+        *s = (struct session){ .fd_builder = -1, .fd_control = -1, .pidfd_init = -1 };
         view_init(&s->view);
 }
 
-int session_start(struct session *s, const struct session_spawn *spawn) {
+int session_start(struct session *s, const struct session_spawn *spawn, int *ret_broker) {
         struct session_fds f = { { -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 }, -1 };
         int r;
 
@@ -134,7 +134,7 @@ int session_start(struct session *s, const struct session_spawn *spawn) {
         s->view.fd_pipe = steal_fd(&f.packets[1]);
         s->fd_builder = steal_fd(&f.builder[0]);
         s->pidfd_init = -1;
-        s->fd_broker = steal_fd(&f.broker[0]);
+        *ret_broker = steal_fd(&f.broker[0]);
         s->fd_control = steal_fd(&f.control[0]);
         s->state = SESSION_BUILDING;
         session_fds_close(&f);
@@ -153,7 +153,6 @@ void session_release(struct session *s) {
         if (s->broker > 0)
                 (void)kill(s->broker, SIGKILL); /* our child, not yet reaped: the pid is still its own */
         fd_close(&s->fd_builder);
-        fd_close(&s->fd_broker);
         fd_close(&s->fd_control);
         fd_close(&s->pidfd_init);
         view_done(&s->view);

@@ -23,7 +23,7 @@ struct session {
         struct peer peer;
         pid_t broker, init;  /* 0: none (any more) */
         int fd_builder;      /* SOCK_SEQPACKET to the builder; -1 after it has finished */
-        int fd_broker, fd_control; /* the service's ends, kept for a service that has to be started again */
+        int fd_control;      /* the service's end of init's socket, kept for a service that has to be started again */
         int pidfd_init;      /* readable when the session's last process is gone */
         uint64_t start_tag;  /* of the START request */
         struct view view;
@@ -43,9 +43,11 @@ struct session_spawn {
 
 /**
  * session_start() - fork broker and builder
+ * @ret_broker: the service's end of the broker's socket, the caller's. Not kept: its end of file tells the broker that
+ *              nobody decides any more
  * Return: 0 (state BUILDING); -errno, nothing is left.
  */
-int session_start(struct session *s, const struct session_spawn *spawn);
+int session_start(struct session *s, const struct session_spawn *spawn, int *ret_broker);
 void session_init(struct session *s);
 /* Ends every process of it, now; the rest follows from pidfd_init or the builder's socket. */
 void session_kill(struct session *s, struct cgroup *cgroup);
