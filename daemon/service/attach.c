@@ -22,6 +22,7 @@
 #include "daemon/service/tree.h"
 
 struct attach {
+        struct attach *also; /* asked for the same meanwhile */
         uint32_t node, level, token;
         bool write;
         attach_fn fn;
@@ -202,13 +203,20 @@ static void on_write_set(struct run *r, void *arg, const void *answer, const cha
         struct tree_node *n = tree_by_id(r->tree, a->node);
         int error = m ? m->error : ECANCELED;
 
+        if (n && n->switching == a)
+                n->switching = NULL;
         if (error == 0 && n) {
                 struct broker_message grant = { .type = BROKER_GRANT, .node = n->id, .flags = a->write ? BROKER_F_WRITE : 0 };
 
                 n->flags = a->write ? n->flags | VIEW_WRITE : n->flags & ~(uint32_t)VIEW_WRITE;
                 (void)broker_link_send(r, &grant, n->path, NULL, -1);
         }
-        attach_done(r, a, error);
+        while (a) {
+                struct attach *also = a->also;
+
+                attach_done(r, a, error);
+                a = also;
+        }
 }
 
 int attach_set_write(struct run *r, struct tree_node *n, bool write, attach_fn fn, void *arg) {
@@ -221,10 +229,16 @@ int attach_set_write(struct run *r, struct tree_node *n, bool write, attach_fn f
         if (!a)
                 return ENOMEM;
         *a = (struct attach){ .node = n->id, .write = write, .fn = fn, .arg = arg };
+        if (n->switching && n->switching->write == write) {
+                a->also = n->switching->also;
+                n->switching->also = a;
+                return 0;
+        }
         if (monitor_link_ask(r, &m, NULL, 0, on_write_set, a) != 0) {
                 free(a);
                 return ENOMEM;
         }
+        n->switching = a;
         return 0;
 }
 

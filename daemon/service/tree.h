@@ -10,8 +10,9 @@
 
 #include "common/cleanup.h"
 
-struct tree;
+struct attach;
 struct request;
+struct tree;
 
 enum { TREE_ROOT = 1, TREE_PLANTED_MAX = 2048 };
 /* A name that never exists in any view: target of planted negative names. */
@@ -26,6 +27,7 @@ struct tree_node {
         bool standing;  /* the monitor said so */
         bool planted;   /* negative name */
         uint32_t dev;   /* of a level */
+        struct attach *switching; /* an answer about its writability is awaited */
         struct request *held; /* walks that arrived while the attach was under way; owned by the session */
 };
 
