@@ -212,32 +212,43 @@ static int broker_dispatch(struct broker *b, struct incoming *in, size_t n_fds) 
         return err_raise(-EBADMSG);
 }
 
-/* Return: 0; 1: nothing to read; -errno: the conversation is over. */
-static int broker_receive(struct broker *b) {
-        char data[sizeof(struct broker_message) + BROKER_PAYLOAD_MAX];
-        _cleanup_close_ int fd = -1;
-        struct incoming in;
-        size_t n, n_fds;
+static int broker_record(struct broker *b, const void *record, size_t n, int *fds, size_t n_fds) {
+        struct incoming in = { .fd = n_fds ? steal_fd(&fds[0]) : -1 };
         int r;
 
-        r = fd_recv(peer_fd(b->peer), data, sizeof(data), &n, &fd, 1, &n_fds);
+        memcpy(&in.m, record, sizeof(in.m));
+        in.cursor = (const char *)record + sizeof(in.m);
+        in.end = (const char *)record + n;
+        r = broker_dispatch(b, &in, n_fds);
+        fd_close(&in.fd);
+        return r;
+}
+
+/* Return: 0; 1: nothing to read; -errno: the conversation is over. */
+static int broker_receive(struct broker *b) {
+        static char data[PACK_BYTES_MAX]; /* one process, one conversation; too large to clear for each message */
+        struct pack_reader reader = { .data = data };
+        int fds[PACK_FDS_MAX], *own, r;
+        const void *record;
+        size_t n, n_own;
+
+        r = fd_recv(peer_fd(b->peer), data, sizeof(data), &reader.n, fds, ELEMENTSOF(fds), &reader.n_fds);
         if (r == FD_E_AGAIN)
                 return 1;
         if (r)
                 return r == FD_E_CLOSED ? -EPIPE : -EBADMSG;
-        if (n_fds == 0)
-                fd = -1;
-        if (n < sizeof(in.m))
-                return err_raise(-EBADMSG);
-        memcpy(&in.m, data, sizeof(in.m));
-        if (in.m.size != n - sizeof(in.m))
-                return err_raise(-EBADMSG);
-        in.cursor = data + sizeof(in.m);
-        in.end = data + n;
-        in.fd = fd;
-        r = broker_dispatch(b, &in, n_fds);
-        fd = in.fd;
-        return r;
+        reader.fds = fds;
+        peer_cork(b->peer);
+        do {
+                r = pack_next(&reader, &broker_format, &record, &n, &own, &n_own);
+                if (r == PACK_E_MALFORMED)
+                        r = err_raise(-EBADMSG);
+                else if (r == 0)
+                        r = broker_record(b, record, n, own, n_own);
+        } while (r == 0);
+        peer_uncork(b->peer);
+        fd_close_many(fds, reader.n_fds);
+        return r < 0 ? r : 0;
 }
 
 static void on_service(void *arg) {

@@ -1,14 +1,18 @@
 /*
  * Broker messages — between the service (user nono) and one session's broker (the user).
  *
- * One SOCK_SEQPACKET pair per broker. A message is a struct broker_message followed by `size` payload bytes
+ * One SOCK_SEQPACKET pair per broker. A record is a struct broker_message followed by `size` payload bytes
  * (paths and names, as NUL-terminated strings in the order given below), plus descriptors.
  * The service treats everything here as the claim of a process of the user: it can ask for nothing that the
  * user could not open, and no verdict of the service is ever wider than the rule that a person approved.
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "common/pack.h"
 
 enum {
         BROKER_PAYLOAD_MAX = 24 * 1024,
@@ -85,4 +89,17 @@ struct broker_message {
         int32_t error; /* errno, positive */
         int32_t pid;
         uint32_t port;
+        uint32_t n_fds; /* of this record, when several travel in one message: common/pack.h */
+};
+
+static inline size_t broker_message_size(const void *record) {
+        uint32_t size; /* paths have any length, so records start anywhere */
+
+        memcpy(&size, (const char *)record + offsetof(struct broker_message, size), sizeof(size));
+        return size <= BROKER_PAYLOAD_MAX ? sizeof(struct broker_message) + size : 0;
+}
+static const struct pack_format broker_format __attribute__((unused)) = {
+        .header = sizeof(struct broker_message),
+        .offset_n_fds = offsetof(struct broker_message, n_fds),
+        .size = broker_message_size,
 };

@@ -15,7 +15,7 @@ enum { PEER_RETRY_US = 5000 };
 
 struct peer_item {
         struct peer_item *next;
-        int fds[PEER_FDS_MAX];
+        int fds[PACK_FDS_MAX];
         size_t n_fds, n;
         char data[];
 };
@@ -28,6 +28,8 @@ struct peer {
         void *arg;
         struct peer_item *first, **last;
         size_t n_bytes, n_fds; /* of everything queued */
+        struct pack *pack;     /* what was sent since peer_cork(), with its own copies of descriptors */
+        bool corked;
 };
 
 static struct peer_item *peer_item_free(struct peer_item *i) {
@@ -112,6 +114,7 @@ struct peer *peer_free(struct peer *p) {
                 return NULL;
         peer_close(p);
         loop_source_free(p->retry);
+        free(p->pack);
         free(p);
         return NULL;
 }
@@ -123,6 +126,10 @@ int peer_fd(const struct peer *p) {
 void peer_close(struct peer *p) {
         while (p->first)
                 peer_drop_first(p);
+        if (p->pack) {
+                fd_close_many(p->pack->fds, p->pack->n_fds);
+                p->pack->n = p->pack->n_fds = 0;
+        }
         p->source = loop_source_free(p->source);
         fd_close(&p->fd);
 }
@@ -135,31 +142,10 @@ bool peer_is_idle(const struct peer *p) {
         return !p->first;
 }
 
-int peer_send(struct peer *p, struct broker_message *m, const struct peer_text *texts, size_t n_texts, const int *fds,
-              size_t n_fds) {
+static int peer_put(struct peer *p, const void *data, size_t n, const int *fds, size_t n_fds) {
         _cleanup_(peer_item_freep) struct peer_item *item = NULL;
-        char data[sizeof(*m) + BROKER_PAYLOAD_MAX];
-        size_t n = sizeof(*m);
         int r;
 
-        if (p->fd < 0)
-                return PEER_E_CLOSED;
-        if (n_fds > PEER_FDS_MAX)
-                return err_raise(-EINVAL);
-        for (size_t i = 0; i < n_texts; i++) {
-                size_t len = texts[i].raw ? texts[i].n : texts[i].text ? strlen(texts[i].text) : 0;
-                size_t nul = texts[i].raw ? 0 : 1;
-
-                if (len + nul > sizeof(data) - n)
-                        return PEER_E_FULL;
-                if (len > 0)
-                        memcpy(data + n, texts[i].text, len);
-                n += len;
-                if (nul)
-                        data[n++] = '\0';
-        }
-        m->size = (uint32_t)(n - sizeof(*m));
-        memcpy(data, m, sizeof(*m));
         if (!p->first) {
                 r = fd_send(p->fd, data, n, fds, n_fds);
                 if (r != FD_E_AGAIN && r != -ETOOMANYREFS && r != -ENOBUFS)
@@ -189,6 +175,74 @@ int peer_send(struct peer *p, struct broker_message *m, const struct peer_text *
         else
                 (void)loop_timer_set(p->retry, PEER_RETRY_US);
         return 0;
+}
+
+static int peer_put_pack(struct peer *p) {
+        int r;
+
+        if (!p->pack || p->pack->n == 0)
+                return 0;
+        r = p->fd < 0 ? PEER_E_CLOSED : peer_put(p, p->pack->data, p->pack->n, p->pack->fds, p->pack->n_fds);
+        fd_close_many(p->pack->fds, p->pack->n_fds);
+        p->pack->n = p->pack->n_fds = 0;
+        return r;
+}
+
+static int peer_pack(struct peer *p, const void *data, size_t n, const int *fds, size_t n_fds) {
+        int own[PEER_FDS_MAX], r;
+
+        if (!pack_fits(p->pack, n, n_fds)) {
+                r = peer_put_pack(p);
+                if (r)
+                        return r;
+        }
+        for (size_t i = 0; i < n_fds; i++) {
+                own[i] = fd_dup(fds[i]);
+                if (own[i] < 0) {
+                        r = own[i];
+                        fd_close_many(own, i);
+                        return r;
+                }
+        }
+        pack_add(p->pack, &broker_format, data, n, own, n_fds);
+        return 0;
+}
+
+int peer_send(struct peer *p, struct broker_message *m, const struct peer_text *texts, size_t n_texts, const int *fds,
+              size_t n_fds) {
+        char data[sizeof(*m) + BROKER_PAYLOAD_MAX];
+        size_t n = sizeof(*m);
+
+        if (p->fd < 0)
+                return PEER_E_CLOSED;
+        if (n_fds > PEER_FDS_MAX)
+                return err_raise(-EINVAL);
+        for (size_t i = 0; i < n_texts; i++) {
+                size_t len = texts[i].raw ? texts[i].n : texts[i].text ? strlen(texts[i].text) : 0;
+                size_t nul = texts[i].raw ? 0 : 1;
+
+                if (len + nul > sizeof(data) - n)
+                        return PEER_E_FULL;
+                if (len > 0)
+                        memcpy(data + n, texts[i].text, len);
+                n += len;
+                if (nul)
+                        data[n++] = '\0';
+        }
+        m->size = (uint32_t)(n - sizeof(*m));
+        memcpy(data, m, sizeof(*m));
+        return p->corked ? peer_pack(p, data, n, fds, n_fds) : peer_put(p, data, n, fds, n_fds);
+}
+
+void peer_cork(struct peer *p) {
+        if (!p->pack)
+                p->pack = calloc(1, sizeof(*p->pack)); /* without memory everything travels alone */
+        p->corked = p->pack != NULL;
+}
+
+void peer_uncork(struct peer *p) {
+        (void)peer_put_pack(p);
+        p->corked = false;
 }
 
 const char *peer_string(const char **cursor, const char *end) {

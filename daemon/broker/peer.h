@@ -53,6 +53,10 @@ struct peer_text {
 int peer_send(struct peer *p, struct broker_message *m, const struct peer_text *texts, size_t n_texts, const int *fds,
               size_t n_fds);
 
+/* Between the two, what is sent travels in as few messages as it fits in. Corking does not nest. */
+void peer_cork(struct peer *p);
+void peer_uncork(struct peer *p);
+
 /**
  * peer_string() - next string of a received payload
  * @cursor: starts as the payload; moved behind the string

@@ -41,7 +41,6 @@
 #include "daemon/target/mount.h"
 
 enum {
-        MONITOR_FDS_MAX = 4,     /* of one request: exec spec and three standard descriptors */
         MONITOR_BURST = 32,      /* messages of the service per round */
         MONITOR_RETRY_MS = 20,   /* between attempts to remove control groups that still empty themselves */
         MONITOR_BUFFER = 1 << 20,
@@ -58,6 +57,8 @@ struct monitor {
         char staging[512];
         struct sock_fprog filter;
         struct cgroup cgroup;
+        struct pack pack;         /* nodes on their way to the builder of pack_session, with the mounts that are ours */
+        uint32_t pack_session;
         struct identity identity; /* of the session being made; large, so not on the stack */
         struct session *sessions; /* MONITOR_SESSIONS_MAX + 1; index 0 is never used */
         uint32_t generation;
@@ -163,6 +164,21 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
         return 0;
 }
 
+/* What on_node() gathered goes to the builder; its mounts are then the builder's alone. */
+static void monitor_flush_nodes(struct monitor *m) {
+        struct session *s = monitor_session(m, m->pack_session);
+        int r = 0;
+
+        if (s && s->fd_builder >= 0)
+                r = pack_send(&m->pack, s->fd_builder);
+        fd_close_many(m->pack.fds, m->pack.n_fds);
+        m->pack.n = m->pack.n_fds = 0;
+        if (r) {
+                session_kill(s, &m->cgroup);
+                monitor_end(m, s);
+        }
+}
+
 /* Sources are cloned here, in the namespace they belong to, and travel to the builder as detached mounts. */
 static int on_node(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
         int object = n_fds ? fds[0] : -1, mounts[2] = { -1, -1 }, r;
@@ -180,12 +196,21 @@ static int on_node(struct monitor *m, struct session *s, struct monitor_message 
                 for (n = 0; r >= 0 && n < (hidden ? 2U : 1U); n++)
                         r = mounts[n] = mount_clone(object, msg->flags & VIEW_WRITE);
         }
-        if (r >= 0)
-                r = fd_send(s->fd_builder, msg, sizeof(*msg), mounts, n);
-        fd_close_many(mounts, 2);
-        if (r < 0 || r == FD_E_AGAIN) {
-                log_debug("session %08x: node %u: %s", s->id, msg->node, strerror(r < 0 ? -r : EAGAIN));
-                monitor_reply(m, msg, s->id, r < 0 ? r : -EAGAIN);
+        if (r >= 0) {
+                if (m->pack_session != s->id || !pack_fits(&m->pack, sizeof(*msg), n))
+                        monitor_flush_nodes(m);
+                if (s->state != SESSION_BUILDING)
+                        r = -EPIPE;
+        }
+        if (r >= 0) {
+                m->pack_session = s->id;
+                pack_add(&m->pack, &monitor_format, msg, sizeof(*msg), mounts, n);
+                return 0;
+        }
+        fd_close_many(mounts, n);
+        log_debug("session %08x: node %u: %s", s->id, msg->node, strerror(-r));
+        if (s->state == SESSION_BUILDING) {
+                monitor_reply(m, msg, s->id, r);
                 session_kill(s, &m->cgroup);
                 monitor_end(m, s);
         }
@@ -195,6 +220,9 @@ static int on_node(struct monitor *m, struct session *s, struct monitor_message 
 static int on_start(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
         if (n_fds != 1 + (size_t)__builtin_popcount(msg->flags & 7))
                 return -EBADMSG;
+        monitor_flush_nodes(m);
+        if (s->state != SESSION_BUILDING)
+                return 0;
         s->start_tag = msg->tag;
         s->state = SESSION_STARTING;
         if (fd_send(s->fd_builder, msg, sizeof(*msg), fds, n_fds) != 0) {
@@ -316,20 +344,37 @@ static int monitor_dispatch(struct monitor *m, struct monitor_message *msg, int 
         return -EBADMSG;
 }
 
+static int monitor_records(struct monitor *m, struct pack_reader *reader) {
+        const void *record;
+        size_t n, n_own;
+        int *own, r;
+
+        while ((r = pack_next(reader, &monitor_format, &record, &n, &own, &n_own)) == 0) {
+                struct monitor_message msg;
+
+                memcpy(&msg, record, sizeof(msg));
+                r = monitor_dispatch(m, &msg, own, n_own);
+                if (r) {
+                        log_error("the service broke the protocol (message %u)", msg.type);
+                        return r;
+                }
+        }
+        return r == PACK_E_END ? 0 : -EBADMSG;
+}
+
 /* Return: true when there may be more. */
 static bool monitor_serve_one(struct monitor *m) {
-        struct monitor_message msg;
-        int fds[MONITOR_FDS_MAX], r;
-        size_t n, n_fds = 0;
+        static char data[PACK_BYTES_MAX];
+        struct pack_reader reader = { .data = data };
+        int fds[PACK_FDS_MAX], r;
 
-        r = fd_recv_now(m->fd_service, &msg, sizeof(msg), &n, fds, ELEMENTSOF(fds), &n_fds);
+        r = fd_recv_now(m->fd_service, data, sizeof(data), &reader.n, fds, ELEMENTSOF(fds), &reader.n_fds);
         if (r == FD_E_AGAIN)
                 return false;
         if (r == 0) {
-                r = n == sizeof(msg) ? monitor_dispatch(m, &msg, fds, n_fds) : -EBADMSG;
-                fd_close_many(fds, n_fds);
-                if (r)
-                        log_error("the service broke the protocol (message %u)", msg.type);
+                reader.fds = fds;
+                r = monitor_records(m, &reader);
+                fd_close_many(fds, reader.n_fds);
         }
         if (r) {
                 /* gone, or not to be trusted any more: ends here, and on_signals() starts another */
@@ -343,50 +388,63 @@ static bool monitor_serve_one(struct monitor *m) {
 static void on_service(struct monitor *m) {
         for (int i = 0; i < MONITOR_BURST && m->fd_service >= 0 && monitor_serve_one(m); i++)
                 ;
+        monitor_flush_nodes(m);
 }
 
-static void on_builder(struct monitor *m, struct session *s) {
-        struct monitor_message msg;
-        int fds[3] = { -1, -1, -1 }, r;
-        size_t n, n_fds = 0;
-
-        r = fd_recv(s->fd_builder, &msg, sizeof(msg), &n, fds, ELEMENTSOF(fds), &n_fds);
-        if (r == FD_E_AGAIN)
-                return;
-        if (r == 0 && n != sizeof(msg))
-                r = -EBADMSG;
-        if (r == 0 && msg.type == MONITOR_LEVEL && n_fds == 1) {
-                msg.session = s->id;
-                msg.tag = s->start_tag;
-                monitor_send(m, &msg, fds, 1);
-                (void)view_record_fd(&s->view, msg.node, steal_fd(&fds[0]));
-        } else if (r == 0 && msg.type == MONITOR_REPLY && msg.error == 0 && n_fds == 1) {
-                (void)view_record_fd(&s->view, msg.node, steal_fd(&fds[0]));
-        } else if (r == 0 && msg.type == MONITOR_STARTED && n_fds == 3) {
-                s->init = msg.pid;
+/* One record of a builder. Return: 0; -errno: the view cannot be built. */
+static int monitor_built(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
+        msg->session = s->id;
+        msg->tag = s->start_tag;
+        if (msg->type == MONITOR_LEVEL && n_fds == 1) {
+                monitor_send(m, msg, fds, 1);
+                return view_record_fd(&s->view, msg->node, steal_fd(&fds[0]));
+        }
+        if (msg->type == MONITOR_REPLY && msg->error == 0 && n_fds == 1)
+                return view_record_fd(&s->view, msg->node, steal_fd(&fds[0]));
+        if (msg->type == MONITOR_STARTED && n_fds == 3) {
+                s->init = msg->pid;
                 s->pidfd_init = steal_fd(&fds[0]);
                 s->view.fd_namespace = steal_fd(&fds[1]);
                 s->view.fd_hidden = steal_fd(&fds[2]);
                 fd_close(&s->fd_builder);
                 s->state = SESSION_RUNNING;
+                monitor_send(m, msg, NULL, 0);
                 if (monitor_watch(m, s->pidfd_init, WATCH_INIT, s->id & 0xffff))
                         session_kill(s, &m->cgroup);
-                msg.session = s->id;
-                msg.tag = s->start_tag;
-                monitor_send(m, &msg, NULL, 0);
-        } else {
-                struct monitor_message failed = {
-                        .type = MONITOR_REPLY, .session = s->id, .tag = s->start_tag, .node = r ? 0 : msg.node,
-                        .error = r == 0 && msg.error > 0 ? msg.error : EPIPE,
-                };
-
-                log_warning("session %08x: building the view failed at node %u: %s", s->id, failed.node,
-                            strerror(failed.error));
-                monitor_send(m, &failed, NULL, 0);
-                session_kill(s, &m->cgroup);
-                monitor_end(m, s);
+                return 0;
         }
-        fd_close_many(fds, ELEMENTSOF(fds));
+        return msg->error > 0 ? -msg->error : -EPIPE;
+}
+
+static void on_builder(struct monitor *m, struct session *s) {
+        static char data[PACK_BYTES_MAX];
+        struct pack_reader reader = { .data = data };
+        struct monitor_message failed = { .type = MONITOR_REPLY, .session = s->id, .tag = s->start_tag };
+        int fds[PACK_FDS_MAX], *own, r;
+        const void *record;
+        size_t n, n_own;
+
+        r = fd_recv_now(s->fd_builder, data, sizeof(data), &reader.n, fds, ELEMENTSOF(fds), &reader.n_fds);
+        if (r == FD_E_AGAIN)
+                return;
+        if (r == 0) {
+                reader.fds = fds;
+                while (r == 0 && (r = pack_next(&reader, &monitor_format, &record, &n, &own, &n_own)) == 0) {
+                        struct monitor_message msg;
+
+                        memcpy(&msg, record, sizeof(msg));
+                        failed.node = msg.node;
+                        r = monitor_built(m, s, &msg, own, n_own);
+                }
+                fd_close_many(fds, reader.n_fds);
+                if (r == PACK_E_END)
+                        return;
+        }
+        failed.error = r < 0 ? -r : EPIPE;
+        log_warning("session %08x: building the view failed at node %u: %s", s->id, failed.node, strerror(failed.error));
+        monitor_send(m, &failed, NULL, 0);
+        session_kill(s, &m->cgroup);
+        monitor_end(m, s);
 }
 
 static void on_client(struct monitor *m) {

@@ -1,14 +1,17 @@
 /*
  * Monitor requests — the closed table between nonod's service (user nono) and its monitor (root).
  *
- * One SOCK_SEQPACKET pair. Every message in either direction is one struct monitor_message, fixed size,
- * with the descriptors its table row says. The monitor believes nothing the service writes except within
+ * One SOCK_SEQPACKET pair. Every record in either direction is one struct monitor_message, fixed size,
+ * with the descriptors its table row says; several may travel in one message. The monitor believes nothing the service writes except within
  * these fields; a message that is not in the table, or not allowed in the session's state, ends the peer.
  * No text is parsed: names are single path components, compared and passed to mkdirat(2) as they are.
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
+
+#include "common/pack.h"
 
 enum {
         MONITOR_NAME_MAX = 255,
@@ -77,7 +80,17 @@ struct monitor_message {
         int32_t error;  /* errno, positive */
         uint32_t uid, gid, umask;
         int32_t pid;
+        uint32_t n_fds; /* of this record, when several travel in one message: common/pack.h */
         uint16_t name_len, target_len;
         char name[MONITOR_NAME_MAX + 1];     /* not NUL-terminated on the wire beyond name_len */
         char target[MONITOR_TARGET_MAX + 1]; /* VIEW_SYMLINK; with VIEW_INSIDE: the relative path instead of name */
+};
+
+static inline size_t monitor_message_size(const void *record) {
+        return sizeof(struct monitor_message);
+}
+static const struct pack_format monitor_format __attribute__((unused)) = {
+        .header = sizeof(struct monitor_message),
+        .offset_n_fds = offsetof(struct monitor_message, n_fds),
+        .size = monitor_message_size,
 };

@@ -312,7 +312,7 @@ static void on_broker_closed(void *arg) {
 }
 
 int broker_link_open(struct run *r, int fd) {
-        int e = channel_new(r->service->loop, fd, BROKER_LINK_QUEUE, on_broker_message, on_broker_closed, r, &r->broker);
+        int e = channel_new(r->service->loop, fd, &broker_format, BROKER_LINK_QUEUE, on_broker_message, on_broker_closed, r, &r->broker);
 
         if (e) {
                 fd_close(&fd);

@@ -26,6 +26,9 @@ struct channel {
         struct loop *loop;
         struct loop_source *io, *retry;
         int fd;
+        const struct pack_format *format; /* NULL: one record per message */
+        struct pack *out;                 /* records of this round */
+        bool flushing;                    /* on_channel_round() is due */
         channel_message_fn on_message;
         channel_closed_fn on_closed;
         void *arg;
@@ -35,7 +38,10 @@ struct channel {
 };
 
 static void channel_release(void *arg) {
-        free(arg);
+        struct channel *c = arg;
+
+        free(c->out);
+        free(c);
 }
 
 static void channel_drop_queue(struct channel *c) {
@@ -48,6 +54,10 @@ static void channel_drop_queue(struct channel *c) {
         }
         c->last = &c->first;
         c->queued = 0;
+        if (c->out) {
+                fd_close_many(c->out->fds, c->out->n_fds);
+                c->out->n = c->out->n_fds = 0;
+        }
 }
 
 struct channel *channel_free(struct channel *c) {
@@ -121,6 +131,25 @@ static void on_channel_timer(void *arg) {
                 channel_flush(c);
 }
 
+static void channel_deliver(struct channel *c, const char *data, size_t n, int *fds, size_t n_fds) {
+        struct pack_reader reader = { .data = data, .n = n, .fds = fds, .n_fds = n_fds };
+        const void *record;
+        size_t n_record, n_own;
+        int *own, r;
+
+        if (!c->format) {
+                c->on_message(c->arg, data, n, fds, n_fds);
+                return;
+        }
+        while (!c->closed && (r = pack_next(&reader, c->format, &record, &n_record, &own, &n_own)) != PACK_E_END) {
+                if (r) {
+                        channel_close(c);
+                        return;
+                }
+                c->on_message(c->arg, record, n_record, own, n_own);
+        }
+}
+
 static void channel_read(struct channel *c) {
         static _Alignas(max_align_t) char data[CHANNEL_MESSAGE_MAX]; /* one thread; too large for the stack */
 
@@ -135,7 +164,7 @@ static void channel_read(struct channel *c) {
                         channel_close(c);
                         return;
                 }
-                c->on_message(c->arg, data, n, fds, n_fds);
+                channel_deliver(c, data, n, fds, n_fds);
                 fd_close_many(fds, n_fds);
         }
 }
@@ -149,7 +178,7 @@ static void on_channel_ready(int fd, unsigned ready, void *arg) {
                 channel_read(c);
 }
 
-int channel_new(struct loop *loop, int fd, size_t queue_max, channel_message_fn on_message, channel_closed_fn on_closed,
+int channel_new(struct loop *loop, int fd, const struct pack_format *format, size_t queue_max, channel_message_fn on_message, channel_closed_fn on_closed,
                 void *arg, struct channel **ret) {
         struct channel *c;
         int r;
@@ -161,6 +190,15 @@ int channel_new(struct loop *loop, int fd, size_t queue_max, channel_message_fn 
         c->fd = -1;
         c->last = &c->first;
         c->queue_max = queue_max;
+        c->format = format;
+        if (format) {
+                c->out = malloc(sizeof(*c->out));
+                if (!c->out) {
+                        channel_free(c);
+                        return err_raise(-ENOMEM);
+                }
+                c->out->n = c->out->n_fds = 0;
+        }
         c->on_message = on_message;
         c->on_closed = on_closed;
         c->arg = arg;
@@ -198,13 +236,10 @@ static int channel_enqueue(struct channel *c, const void *data, size_t n, int *f
         return 0;
 }
 
-int channel_send(struct channel *c, const void *data, size_t n, int *fds, size_t n_fds) {
+/* Sends, or queues behind what waits already. Descriptors are consumed in every case. */
+static int channel_put(struct channel *c, const void *data, size_t n, int *fds, size_t n_fds) {
         int r = FD_E_AGAIN;
 
-        if (c->closed || n > CHANNEL_MESSAGE_MAX || n_fds > CHANNEL_FDS_MAX) {
-                fd_close_many(fds, n_fds);
-                return c->closed ? CHANNEL_E_CLOSED : err_raise(-EMSGSIZE);
-        }
         if (!c->first)
                 r = channel_transmit(c, data, n, fds, n_fds);
         if (r == FD_E_AGAIN) {
@@ -216,4 +251,44 @@ int channel_send(struct channel *c, const void *data, size_t n, int *fds, size_t
         if (r)
                 channel_close(c);
         return r;
+}
+
+static int channel_put_pack(struct channel *c) {
+        int r = channel_put(c, c->out->data, c->out->n, c->out->fds, c->out->n_fds);
+
+        c->out->n = c->out->n_fds = 0;
+        return r;
+}
+
+static void on_channel_round(void *arg) {
+        struct channel *c = arg;
+
+        c->flushing = false;
+        if (!c->closed && c->out->n)
+                (void)channel_put_pack(c); /* a failure has closed the channel, which tells its owner */
+}
+
+int channel_send(struct channel *c, const void *data, size_t n, int *fds, size_t n_fds) {
+        int r = 0;
+
+        if (c->closed || n > CHANNEL_MESSAGE_MAX || n_fds > CHANNEL_FDS_MAX) {
+                fd_close_many(fds, n_fds);
+                return c->closed ? CHANNEL_E_CLOSED : err_raise(-EMSGSIZE);
+        }
+        if (!c->format)
+                return channel_put(c, data, n, fds, n_fds);
+        if (!pack_fits(c->out, n, n_fds))
+                r = channel_put_pack(c);
+        if (r) {
+                fd_close_many(fds, n_fds);
+                return r;
+        }
+        pack_add(c->out, c->format, data, n, fds, n_fds);
+        for (size_t i = 0; i < n_fds; i++)
+                fds[i] = -1;
+        if (!c->flushing) {
+                c->flushing = true;
+                loop_defer(c->loop, on_channel_round, c);
+        }
+        return 0;
 }

@@ -8,13 +8,14 @@
 #include <stdint.h>
 
 #include "common/cleanup.h"
+#include "common/pack.h"
 
 struct loop;
 struct channel;
 
 enum {
-        CHANNEL_MESSAGE_MAX = 32 * 1024,
-        CHANNEL_FDS_MAX = 8,
+        CHANNEL_MESSAGE_MAX = PACK_BYTES_MAX,
+        CHANNEL_FDS_MAX = PACK_FDS_MAX,
         CHANNEL_BURST_MAX = 64, /* messages taken in one round of the loop */
 };
 enum { CHANNEL_OK = 0, CHANNEL_E_FULL = 1, CHANNEL_E_CLOSED };
@@ -28,15 +29,16 @@ typedef void (*channel_closed_fn)(void *arg);
 /**
  * channel_new() - take over a socket
  * @fd:        consumed on success, made non-blocking
+ * @format:    of the records; what is sent during one round of the loop then travels together. NULL: one record each
  * @queue_max: bytes that may wait; beyond it the channel is closed
  */
-int channel_new(struct loop *loop, int fd, size_t queue_max, channel_message_fn on_message, channel_closed_fn on_closed,
+int channel_new(struct loop *loop, int fd, const struct pack_format *format, size_t queue_max, channel_message_fn on_message, channel_closed_fn on_closed,
                 void *arg, struct channel **ret);
 struct channel *channel_free(struct channel *c);
 DEFINE_CLEANUP(struct channel, channel_free);
 
 /**
- * channel_send() - queue one message, sent at once when nothing waits
+ * channel_send() - queue one record; without a format it is sent at once when nothing waits
  * @fds: consumed in every case, set to -1; entries of -1 are not allowed
  * Return: 0; CHANNEL_E_FULL and CHANNEL_E_CLOSED (on_closed is called in the next round); -errno.
  */

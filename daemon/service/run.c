@@ -494,7 +494,7 @@ static void on_init_closed(void *arg) {
 }
 
 int run_take_init(struct run *r, int fd) {
-        int e = channel_new(r->service->loop, fd, RUN_INIT_QUEUE, on_init_message, on_init_closed, r, &r->init);
+        int e = channel_new(r->service->loop, fd, NULL, RUN_INIT_QUEUE, on_init_message, on_init_closed, r, &r->init);
 
         if (e) {
                 fd_close(&fd);

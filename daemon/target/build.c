@@ -39,6 +39,7 @@ struct build {
         const struct build_options *options;
         struct build_node *nodes; /* indexed by node id */
         size_t n_nodes;
+        struct pack out; /* records on their way to the monitor */
         int fd_hidden; /* tmpfs with the bind mounts of single files */
         int fd_proc;   /* mount point of procfs; -1 */
 };
@@ -188,7 +189,18 @@ static int build_one(struct build *b, const struct monitor_message *m, int *fds)
 }
 
 static int build_send(struct build *b, struct monitor_message *m, const int *fds, size_t n_fds) {
-        int r = fd_send(b->options->fd_monitor, m, sizeof(*m), fds, n_fds);
+        int r = 0;
+
+        if (!pack_fits(&b->out, sizeof(*m), n_fds))
+                r = pack_send(&b->out, b->options->fd_monitor);
+        if (r)
+                return err_raise(r < 0 ? r : -EPIPE);
+        pack_add(&b->out, &monitor_format, m, sizeof(*m), fds, n_fds);
+        return 0;
+}
+
+static int build_flush(struct build *b) {
+        int r = pack_send(&b->out, b->options->fd_monitor);
 
         return r ? err_raise(r < 0 ? r : -EPIPE) : 0;
 }
@@ -214,7 +226,7 @@ static int build_send_levels(struct build *b) {
                                 return err_pass(r);
                 }
         }
-        return 0;
+        return build_flush(b); /* they travel on while the namespaces are made */
 }
 
 /*
@@ -266,37 +278,60 @@ static int build_start(struct build *b, const struct monitor_message *m, int *fd
         send_fds[0] = pidfd;
         send_fds[1] = fd_namespace;
         send_fds[2] = b->fd_hidden;
-        return build_send(b, &started, send_fds, 3);
+        r = build_send(b, &started, send_fds, 3);
+        return r ? r : build_flush(b);
+}
+
+static int build_record(struct build *b, const void *record, int *fds, size_t n_fds) {
+        int own[4] = { -1, -1, -1, -1 }; /* a missing descriptor is EBADF, not somebody else's */
+        struct monitor_message m;
+        int r;
+
+        memcpy(&m, record, sizeof(m));
+        m.name[MONITOR_NAME_MAX] = m.target[MONITOR_TARGET_MAX] = '\0';
+        for (size_t i = 0; i < n_fds && i < ELEMENTSOF(own); i++)
+                own[i] = fds[i];
+        if (m.type == MONITOR_START) {
+                r = n_fds >= 1 && build_node(b, 1) ? build_start(b, &m, own, n_fds) : -EINVAL;
+                if (r == 0)
+                        _exit(0);
+        } else
+                r = build_one(b, &m, own);
+        if (r) {
+                struct monitor_message failed = { .type = MONITOR_REPLY, .node = m.node, .error = -r };
+
+                if (build_send(b, &failed, NULL, 0) == 0)
+                        (void)build_flush(b);
+        }
+        return r;
 }
 
 _Noreturn void build_run(const struct build_options *options) {
-        struct build b = { .options = options, .fd_hidden = -1, .fd_proc = -1 };
-        struct monitor_message m;
-        int fds[4] = { -1, -1, -1, -1 };
-        size_t n, n_fds;
-        int r;
+        static struct build b;
+        static char data[PACK_BYTES_MAX];
 
+        b.options = options;
+        b.fd_hidden = b.fd_proc = -1;
         prctl(PR_SET_NAME, "nono-builder");
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         log_init("nonod[builder]", log_max_level());
         umask(0);
         for (;;) {
-                r = fd_recv(options->fd_monitor, &m, sizeof(m), &n, fds, ELEMENTSOF(fds), &n_fds);
-                if (r || n != sizeof(m))
-                        _exit(1); /* the monitor gave the session up */
-                m.name[MONITOR_NAME_MAX] = m.target[MONITOR_TARGET_MAX] = '\0';
-                if (m.type == MONITOR_START) {
-                        r = n_fds >= 1 && build_node(&b, 1) ? build_start(&b, &m, fds, n_fds) : -EINVAL;
-                        if (r == 0)
-                                _exit(0);
-                } else
-                        r = build_one(&b, &m, fds);
-                fd_close_many(fds, n_fds); /* back to -1: a missing descriptor is EBADF, not an old one */
-                if (r) {
-                        struct monitor_message failed = { .type = MONITOR_REPLY, .node = m.node, .error = -r };
+                struct pack_reader reader = { .data = data };
+                int fds[PACK_FDS_MAX], *own, r;
+                const void *record;
+                size_t n, n_own;
 
-                        (void)build_send(&b, &failed, NULL, 0);
+                if (fd_recv(options->fd_monitor, data, sizeof(data), &reader.n, fds, ELEMENTSOF(fds), &reader.n_fds) != 0)
+                        _exit(1); /* the monitor gave the session up */
+                reader.fds = fds;
+                do {
+                        r = pack_next(&reader, &monitor_format, &record, &n, &own, &n_own);
+                        if (r == 0)
+                                r = build_record(&b, record, own, n_own);
+                } while (r == 0);
+                fd_close_many(fds, reader.n_fds);
+                if (r != PACK_E_END)
                         _exit(1);
-                }
         }
 }
