@@ -108,7 +108,7 @@ def eventually(condition, what, timeout=STEP_S, every=0.02):
         if value:
             return value
         if time.monotonic() > deadline:
-            raise Failure(f'not within {timeout} s: {what}')
+            raise Failure(f'not within {timeout} s: {what() if callable(what) else what}')
         time.sleep(every)
 
 
@@ -210,16 +210,28 @@ class Daemon:
 class Session:
     """nonoctl run or spawn, in the background."""
 
-    def __init__(self, t, process):
-        self.t, self.process = t, process
+    def __init__(self, t, process, name, env):
+        self.t, self.process, self.name, self.env = t, process, name, env
         self.out_buffer = b''
-        self._id = None
+        self._info = None
+
+    @property
+    def info(self):
+        """Its row of `nonoctl ps`, taken once."""
+        def find():
+            if self.process.poll() is not None:
+                raise Failure(f'the session ended with {self.process.returncode}: {self.errors()}')
+            return next((s for s in self.t.sessions(env=self.env) if s['name'] == self.name), None)
+        if self._info is None:
+            self._info = eventually(find, 'the session is listed by ps')
+        return self._info
 
     @property
     def id(self):
-        if self._id is None:
-            self._id = eventually(lambda: self.t.session_of(self.process.pid, self), 'the session is listed by ps')
-        return self._id
+        return self.info['id']
+
+    def is_listed(self):
+        return any(s['name'] == self.name for s in self.t.sessions(env=self.env))
 
     def say(self, text):
         self.process.stdin.write(text.encode() + b'\n')
@@ -475,9 +487,11 @@ class Test:
         import tempfile
         user = user or self.alice
         errors = tempfile.TemporaryFile(dir=self.m.scratch)
-        process = subprocess.Popen(self.m.argv_as(user, [self.m.nonoctl, verb, *flags, '--', *argv]), env=env or self.env(user),
-                                   cwd=cwd or self.project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
-        session = Session(self, process)
+        name = f'{self.project.name}-{len(self.undo)}'
+        process = subprocess.Popen(self.m.argv_as(user, [self.m.nonoctl, verb, '--name', name, *flags, '--', *argv]),
+                                   env=env or self.env(user), cwd=cwd or self.project, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=errors)
+        session = Session(self, process, name, env)
         session.err_file = errors
         self.undo.append(session.end)
         return session
@@ -527,18 +541,6 @@ class Test:
     def sessions(self, **more):
         return self.json('ps', **more)
 
-    def session_of(self, pid, session):
-        """The newest of alice's sessions that no other Session object of this test has."""
-        if session.process.poll() is not None:
-            raise Failure(f'the session ended with {session.process.returncode}: {session.errors()}')
-        taken = {s._id for s in self.live if s is not session}
-        mine = [s['id'] for s in self.sessions() if s['id'] not in taken]
-        return mine[-1] if mine else None
-
-    @property
-    def live(self):
-        return [f.__self__ for f in self.undo if isinstance(getattr(f, '__self__', None), Session)]
-
     def prompts(self, **more):
         return self.json('prompts', **more)
 
@@ -549,7 +551,15 @@ class Test:
                 if path is None or p['path'] == str(path):
                     return p
             return None
-        return eventually(find, f'a request for {path or "anything"}; waiting: {[p["path"] for p in self.prompts()]}', timeout)
+        return eventually(find, lambda: f'a request for {path or "anything"}; waiting: {[p["path"] for p in self.prompts()]}', timeout)
+
+    def refused(self, session, command, what):
+        """The command asks, or is refused at once: either way nothing is read. Its line."""
+        with self.person(lambda p: ['deny', str(p['id'])]):
+            line = session.ask(command)
+        if not any(word in line for word in ('Permission denied', 'Read-only file system', 'No such file')):
+            raise Failure(f'{what}: {line!r}')
+        return line
 
     def approve(self, prompt, *flags):
         return self.ctl_ok('approve', str(prompt['id']), *flags)
@@ -558,7 +568,7 @@ class Test:
         return self.ctl_ok('deny', str(prompt['id']))
 
     def grants(self, session):
-        return self.json('grants', session.id)
+        return [g for g in self.json('grants', session.id)['grants'] if g['rule'] == 'allow']
 
     def grant_of(self, session, path):
         found = [g for g in self.grants(session) if g['path'] == str(path)]
@@ -568,8 +578,18 @@ class Test:
 
     def gone(self):
         """No session of alice is left, and nothing of any on the host."""
-        eventually(lambda: not self.sessions(), f'all sessions have ended; there are {self.sessions()}')
-        eventually(lambda: not self.daemon.leftovers(), f'nothing is left; there is {self.daemon.leftovers()}')
+        eventually(lambda: not self.sessions(), lambda: f'all sessions have ended; there are {self.sessions()}')
+        self.nothing_left()
+
+    def nothing_left(self):
+        """What one test left is that test's failure and no other's."""
+        known = self.suite.known_leftovers
+        try:
+            eventually(lambda: not set(self.daemon.leftovers()) - known, '')
+        except Failure:
+            left = set(self.daemon.leftovers()) - known
+            known |= left
+            raise Failure(f'left behind: {sorted(left)}')
 
     def end(self):
         for step in reversed(self.undo):
@@ -581,7 +601,7 @@ class Suite:
     """The daemon and the users that the tests share."""
 
     def __init__(self, m):
-        self.machine, self.count = m, 0
+        self.machine, self.count, self.known_leftovers = m, 0, set()
         self.alice = self.user('alice')
         self.bob = self.user('bob')
         self.home = pathlib.Path(self.alice.pw_dir)

@@ -175,7 +175,8 @@ def main():
         if suite.daemon.is_alive():
             try:
                 harness.equal(suite.daemon.stop(), 0, 'exit status of nonod after SIGTERM')
-                harness.eventually(lambda: not suite.daemon.leftovers(), f'nothing is left; there is {suite.daemon.leftovers()}')
+                suite.known_leftovers.clear()
+                harness.eventually(lambda: not suite.daemon.leftovers(), lambda: f'left behind: {suite.daemon.leftovers()}', 5)
                 print('ok nonod ends at SIGTERM and leaves nothing', flush=True)
             except harness.Failure as e:
                 indented(str(e))

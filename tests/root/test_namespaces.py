@@ -97,7 +97,7 @@ def test_a_session_has_its_own_control_group(t):
     if not t.m.cgroup:
         raise Skip('no version 2 control groups on this machine')
     session = t.shell()
-    pid = next(s for s in t.sessions() if s['id'] == session.id)['pid']
+    pid = session.info['pid']
     group = next(line[3:] for line in pathlib.Path(f'/proc/{pid}/cgroup').read_text().splitlines() if line.startswith('0::'))
     true('/nonod-' in group, f'control group of the session: {group}')
     equal(session.ask('grep ^0: /proc/self/cgroup'), '0::/')
