@@ -67,56 +67,86 @@ static int lint_wide(const struct lint_check *c, const struct policy_rule *rule)
         return 0;
 }
 
-/* A program put there runs outside the box the next time its name is typed. */
-static int lint_program_directories(const struct lint_check *c) {
-        static const char *const usual[] = {
-                "~/bin",     "~/.local/bin", "~/.cargo/bin", "~/go/bin", "~/.bun/bin", "~/.npm-global/bin", "~/.deno/bin",
-                "/usr/bin",  "/usr/sbin",    "/bin",         "/sbin",    "/usr/local/bin", "/usr/local/sbin", "/opt/homebrew/bin",
-        };
-        size_t n_path = 0;
+/* Paths that matter for one reason; those that one rule makes writable are one finding. */
+struct lint_paths {
+        const char *const *texts;
+        size_t n;
+        enum lint_severity severity;
+        const char *code, *what, *fix;
+};
 
-        while (c->options->path_dirs && c->options->path_dirs[n_path])
-                n_path++;
-        for (size_t i = 0; i < ELEMENTSOF(usual) + n_path; i++) {
-                const char *dir = i < ELEMENTSOF(usual) ? usual[i] : c->options->path_dirs[i - ELEMENTSOF(usual)];
-                const struct policy_rule *rule = lint_granting(c, dir, POLICY_WRITE);
+static int lint_writable(const struct lint_check *c, const struct lint_paths *p) {
+        for (size_t i = 0; i < p->n; i++) {
+                const struct policy_rule *rule = lint_granting(c, p->texts[i], POLICY_WRITE);
+                char list[256] = "";
+                bool told = false;
                 int r;
 
-                if (!rule)
+                for (size_t k = 0; rule && k < p->n; k++) {
+                        const struct policy_rule *other = lint_granting(c, p->texts[k], POLICY_WRITE);
+                        size_t at = strlen(list);
+
+                        if (!other || other->id != rule->id)
+                                continue;
+                        told |= k < i;
+                        (void)snprintf(list + at, sizeof(list) - at, "%s%s", at ? ", " : "", p->texts[k]);
+                }
+                if (!rule || told)
                         continue;
-                r = lint_add(c->lint, LINT_WARNING, "W202", rule->line, 1, "add it to filesystem.deny_write",
-                             "programs in '%s' become writable: what is put there runs outside the session", dir);
+                r = lint_add(c->lint, p->severity, p->code, rule->line, 1, p->fix, "'%s' makes writable %s: %s",
+                             lint_shown(rule), p->what, list);
                 if (r)
                         return r;
         }
         return 0;
 }
 
-/* Files that other programs of this user obey. */
-static int lint_control_files(const struct lint_check *c) {
-        static const char *const files[] = {
-                "$WORKDIR/.git/hooks", "$WORKDIR/.git/config", "$WORKDIR/.envrc",     "$WORKDIR/.vscode/tasks.json",
-                "$WORKDIR/.idea",      "$WORKDIR/.husky",      "~/.bashrc",           "~/.profile",
-                "~/.zshrc",            "~/.config/fish",       "~/.config/autostart", "~/.config/systemd/user",
-                "~/.gitconfig",        "~/.ssh/config",        "~/.vscode/extensions", "~/Library/LaunchAgents",
+/* A program put there runs outside the box the next time its name is typed. */
+static int lint_program_directories(const struct lint_check *c) {
+        static const char *const usual[] = {
+                "~/bin",     "~/.local/bin", "~/.cargo/bin", "~/go/bin", "~/.bun/bin", "~/.npm-global/bin", "~/.deno/bin",
+                "/usr/bin",  "/usr/sbin",    "/bin",         "/sbin",    "/usr/local/bin", "/usr/local/sbin", "/opt/homebrew/bin",
+        };
+        const char *texts[ELEMENTSOF(usual) + 64];
+        struct lint_paths paths = {
+                .texts = texts, .severity = LINT_WARNING, .code = "W202", .what = "where programs are looked for",
+                .fix = "add these to filesystem.deny_write: what is put there runs outside the session",
         };
 
-        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
-                const struct policy_rule *rule = lint_granting(c, files[i], POLICY_WRITE);
-                bool project = strncmp(files[i], "$WORKDIR", 8) == 0;
-                char fix[128];
-                int r;
+        for (; paths.n < ELEMENTSOF(usual); paths.n++)
+                texts[paths.n] = usual[paths.n];
+        for (const char *const *dir = c->options->path_dirs; dir && *dir && paths.n < ELEMENTSOF(texts); dir++) {
+                bool known = false;
 
-                if (!rule)
-                        continue;
-                (void)snprintf(fix, sizeof(fix), "add '%s%s' to filesystem.deny_write", project ? "**" : "",
-                               project ? files[i] + strlen("$WORKDIR") : files[i]);
-                r = lint_add(c->lint, project ? LINT_NOTE : LINT_WARNING, project ? "N203" : "W203", rule->line, 1, fix,
-                             "'%s' is writable: it decides what runs outside the session", files[i]);
-                if (r)
-                        return r;
+                for (size_t i = 0; i < paths.n; i++)
+                        known |= strcmp(texts[i], *dir) == 0;
+                if (!known)
+                        texts[paths.n++] = *dir;
         }
-        return 0;
+        return lint_writable(c, &paths);
+}
+
+/* Files that other programs of this user obey. */
+static int lint_control_files(const struct lint_check *c) {
+        static const char *const project[] = {
+                "$WORKDIR/.git/hooks", "$WORKDIR/.git/config", "$WORKDIR/.envrc", "$WORKDIR/.vscode/tasks.json",
+                "$WORKDIR/.idea",      "$WORKDIR/.husky",
+        };
+        static const char *const home[] = {
+                "~/.bashrc",    "~/.profile",    "~/.zshrc",            "~/.config/fish",         "~/.config/autostart",
+                "~/.gitconfig", "~/.ssh/config", "~/.vscode/extensions", "~/.config/systemd/user", "~/Library/LaunchAgents",
+        };
+        const struct lint_paths in_project = {
+                project, ELEMENTSOF(project), LINT_NOTE, "N203", "what decides what runs outside the session",
+                "name those you can spare in filesystem.deny_write: **/.git/hooks",
+        };
+        const struct lint_paths in_home = {
+                home, ELEMENTSOF(home), LINT_WARNING, "W203", "what decides what runs outside the session",
+                "add these to filesystem.deny_write",
+        };
+        int r = lint_writable(c, &in_project);
+
+        return r ? r : lint_writable(c, &in_home);
 }
 
 static int lint_sockets(const struct lint_check *c) {
@@ -205,7 +235,8 @@ static int lint_bypass(const struct lint_check *c) {
 }
 
 static int lint_absent(const struct lint_check *c, const struct policy_rule *rule) {
-        if (!c->options->exists || c->options->exists(rule->path, rule->pattern, c->options->arg))
+        if (!c->options->exists || strncmp(lint_shown(rule), "$WORKDIR", 8) == 0 ||
+            c->options->exists(rule->path, rule->pattern, c->options->arg))
                 return 0;
         return lint_add(c->lint, LINT_NOTE, "N208", rule->line, 1, NULL, "'%s' matches nothing on this system",
                         lint_shown(rule));

@@ -110,6 +110,8 @@ int policy_store_add(struct policy_store *s, enum policy_kind kind, const char *
  */
 int policy_store_names(const struct policy_store *s, enum policy_kind kind, const char ***ret_names, size_t *ret_n);
 
+bool policy_store_has(const struct policy_store *s, enum policy_kind kind, const char *name);
+
 /* What all files of the ceiling say together; strings live as long as the store does not change. */
 struct policy_ceiling {
         bool net_block;                      /* no session has a network */

@@ -120,6 +120,8 @@ int show_diff(const struct policy_store *s, const char *a, const char *b, const 
         (void)json_object_set(out, "excluded_groups", json_object_get(json_object_get(parts, "groups"), "exclude"));
         (void)json_object_set(out, "allowed_commands", json_object_get(json_object_get(parts, "commands"), "allow"));
         (void)json_object_set(out, "workdir", json_object_get(json_object_get(parts, "workdir"), "access"));
+        (void)json_object_del(json_object_get(parts, "security"), "groups"); /* said already */
+        (void)json_object_del(json_object_get(parts, "security"), "allowed_commands");
         value = json_object_get(json_object_get(parts, "security"), "capability_elevation");
         if (value)
                 (void)json_object_set(out, "capability_elevation", value);

@@ -66,6 +66,10 @@ const struct store_object *store_find(const struct policy_store *s, enum policy_
         return found ? s->objects[i] : NULL;
 }
 
+bool policy_store_has(const struct policy_store *s, enum policy_kind kind, const char *name) {
+        return store_find(s, kind, name) != NULL;
+}
+
 struct store_object *const *store_range(const struct policy_store *s, enum policy_kind kind, size_t *ret_n) {
         bool found;
         size_t first = store_place(s, kind, "", &found), end = first;
