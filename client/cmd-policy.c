@@ -396,6 +396,7 @@ int policy_validate(int argc, char **argv) {
         name = validate_name(args[0]);
         shown = out_escaped(args[0]);
         dirs = validate_path_directories(&memory);
+        l.vars.policy.workdir = "/workdir-of-a-session"; /* wherever that will be, it is not here */
         options.vars = &l.vars.policy;
         options.path_dirs = dirs;
         r = lint_profile(l.store, name, text, n_text, args[0], &options, &lint);
