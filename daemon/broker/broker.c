@@ -238,7 +238,8 @@ static int broker_receive(struct broker *b) {
         if (r)
                 return r == FD_E_CLOSED ? -EPIPE : -EBADMSG;
         reader.fds = fds;
-        peer_cork(b->peer);
+        if (reader.n > sizeof(struct broker_message) && broker_message_size(data) < reader.n)
+                peer_cork(b->peer); /* many questions: the answers travel together too */
         do {
                 r = pack_next(&reader, &broker_format, &record, &n, &own, &n_own);
                 if (r == PACK_E_MALFORMED)
