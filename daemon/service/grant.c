@@ -136,11 +136,17 @@ static void approval_watch(struct approval *a, int fd_pid) {
         a->processes = p;
 }
 
+/* Starts its time: what was answered, or what the administrator allows at most. */
 static bool approval_limit(struct approval *a) {
-        if (a->duration != NONO__DURATION__DURATION_15M)
+        uint64_t most = policy_store_ceiling(a->run->service->store).grant_max_us;
+        uint64_t us = a->duration == NONO__DURATION__DURATION_15M ? GRANT_15M_US : UINT64_MAX;
+
+        if (most > 0)
+                us = MIN_OF(us, most);
+        if (us == UINT64_MAX)
                 return true;
-        a->expires_us = a->since_us + GRANT_15M_US;
-        return loop_timer(a->run->service->loop, GRANT_15M_US, on_approval_time, a, &a->timer) == 0;
+        a->expires_us = a->since_us + us;
+        return loop_timer(a->run->service->loop, us, on_approval_time, a, &a->timer) == 0;
 }
 
 /* Adds one rule to @a. Return: 0 or an outcome. */
@@ -191,6 +197,22 @@ static void grant_apply(struct run *r, const char *path) {
         }
 }
 
+static const struct policy_rule *grant_rule(const struct run *r, uint64_t id);
+
+static void grant_apply_rules(struct approval *a) {
+        char path[POLICY_PATH_MAX];
+
+        for (unsigned i = 0; i < a->n_rules; i++) {
+                const struct policy_rule *rule = grant_rule(a->run, a->rules[i]);
+
+                if (!rule)
+                        continue;
+                snprintf(path, sizeof(path), "%s", rule->path);
+                decide_forget(a->run->decide, path);
+                grant_apply(a->run, path);
+        }
+}
+
 static int approval_scope(const char *path, bool directory, Nono__Scope scope, char *ret, bool *ret_file) {
         return decide_scope(path, directory, scope, ret, ret_file) ? GRANT_E_WIDE : 0;
 }
@@ -234,7 +256,6 @@ int grant_approve(struct run *r, struct prompt *p, Nono__Scope scope, Nono__Dura
         if (duration == NONO__DURATION__DURATION_ONCE)
                 for (w = p->waiting; w; w = w->next)
                         approval_watch(a, ((struct request *)w)->fd_pid);
-        decide_forget(r->decide, p->path);
         request_describe(p, &e);
         e.access = access;
         e.grant = a->id;
@@ -243,7 +264,7 @@ int grant_approve(struct run *r, struct prompt *p, Nono__Scope scope, Nono__Dura
         e.expires_us = a->expires_us;
         run_tell(r, &e);
 
-        grant_apply(r, p->path);
+        grant_apply_rules(a);
         /* the prompt is used up: its requests are judged by the new rules, and may ask something else */
         first = p->waiting;
         p->waiting = NULL;
@@ -282,9 +303,15 @@ static void grant_answer(struct grant_question *q, int error, const char *why) {
         free(q);
 }
 
+/* In a level the rule alone would do: what could not be attached now is attached when it is walked to. Elsewhere nothing
+ * asks, and a grant that cannot be seen is none. */
 static void on_grant_attached(struct run *r, void *arg, int error) {
-        /* the rule holds; what could not be attached now is attached when it is walked to */
-        grant_answer(arg, 0, NULL);
+        struct grant_question *q = arg;
+        char path[POLICY_PATH_MAX];
+
+        if (error && error != ECANCELED)
+                (void)grant_revoke(r, q->id, NONO__REASON__REASON_ERROR, path);
+        grant_answer(q, error, NULL);
 }
 
 /* Return: true when on_grant_attached() will be called. */
@@ -296,7 +323,8 @@ static bool grant_attach_now(struct run *r, struct grant_question *q, struct res
 
         if (v.answer != POLICY_ANSWER_GRANT || tree_by_path(r->tree, o->canonical))
                 return false;
-        if (up && up->kind == VIEW_LEVEL && up->standing && !(kind == VIEW_DIR && v.deny_below))
+        if (up && (up->kind == VIEW_LEVEL || up->kind == VIEW_TMP || up->kind == VIEW_PLAIN) && up->standing &&
+            !(kind == VIEW_DIR && v.deny_below))
                 return attach_node(r, up->id, kind, flags, o->canonical, NULL, steal_fd(&o->fd), 0, on_grant_attached, q) == 0;
         if (around && around->standing && flags & VIEW_WRITE && !(around->flags & VIEW_WRITE) &&
             !(kind == VIEW_DIR && v.deny_below))
@@ -336,8 +364,7 @@ static void on_grant_resolved(struct run *r, void *arg, struct resolved_object *
         e.duration = a->duration;
         e.expires_us = a->expires_us;
         run_tell(r, &e);
-        decide_forget(r->decide, a->path);
-        grant_apply(r, a->path);
+        grant_apply_rules(a);
         if (!grant_attach_now(r, q, o))
                 grant_answer(q, 0, NULL);
         request_replay(r);

@@ -391,9 +391,10 @@ static void run_started(struct run *r) {
         Nono__Started started = NONO__STARTED__INIT;
         struct feed_event e = { .type = NONO__EVENT_TYPE__EVENT_SESSION_STARTED, .command = r->command, .path = r->workdir,
                                 .pid = r->pid };
+        uint64_t most = policy_store_ceiling(r->service->store).session_max_us;
 
         run_set_state(r, RUN_RUNNING);
-        (void)loop_timer_set(r->timer, UINT64_MAX);
+        (void)loop_timer_set(r->timer, most ? most : UINT64_MAX);
         r->spawn = spawn_free(r->spawn);
         reply.body_case = NONO__REPLY__BODY_STARTED;
         reply.started = &started;

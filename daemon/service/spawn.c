@@ -196,10 +196,12 @@ static struct spawn *spawn_new(void) {
         return s;
 }
 
-static void spawn_ports(struct spawn *s, const Nono__Spawn *m, const struct policy_settings *settings) {
+static void spawn_ports(struct spawn *s, const Nono__Spawn *m, const struct policy_settings *settings, bool none) {
+        if (none)
+                return;
         for (size_t i = 0; i < m->n_open_ports; i++)
                 s->ports[s->n_ports++] = m->open_ports[i];
-        for (size_t i = 0; i < settings->n_open_ports && i < SPAWN_PORTS_MAX; i++)
+        for (size_t i = 0; !settings->net_block && i < settings->n_open_ports && i < SPAWN_PORTS_MAX; i++)
                 s->ports[s->n_ports++] = settings->open_ports[i];
 }
 
@@ -260,7 +262,7 @@ static void spawn_answer_dry(struct client *c, uint32_t seq, const Nono__Spawn *
         const struct policy_settings *settings = policy_plan_settings(plan);
         struct report_plan report = { .plan = plan, .profile = spawn_profile_name(m, t), .ports = s->ports };
 
-        spawn_ports(s, m, settings);
+        spawn_ports(s, m, settings, policy_store_ceiling(c->service->store).net_block);
         report.n_ports = s->n_ports;
         report.program = m->program ? settings->program : s->command ? s->command->program : NULL;
         report_grants(c, seq, &report);
@@ -298,7 +300,7 @@ static void spawn_start(struct client *c, uint32_t seq, const Nono__Spawn *m, st
         r->can_prompt = m->can_prompt && !m->sealed;
         decide_set_sealed(r->decide, m->sealed);
         s->umask = m->umask;
-        spawn_ports(s, m, policy_plan_settings(r->plan));
+        spawn_ports(s, m, policy_plan_settings(r->plan), policy_store_ceiling(c->service->store).net_block);
         client_attach(c, r);
         r->client_seq = seq;
         if (!r->profile || !spawn_make_spec(r, s, m)) {
@@ -323,6 +325,8 @@ void spawn_request(struct client *c, uint32_t seq, const Nono__Spawn *m, int *fd
         why = s ? spawn_decode(m, &t) : "out of memory";
         if (!why && !(m->dry_run && n_fds == 0))
                 why = spawn_take_fds(s, fds, n_fds);
+        if (!why && s->command && strcmp(s->command->workdir, t.workdir) != 0)
+                why = "the command's working directory is not the one that was asked for";
         if (why) {
                 client_error(c, seq, NONO__ERROR_CODE__ERROR_PROTOCOL, why, NULL);
                 return;
@@ -541,7 +545,10 @@ static int spawn_deny_canonical(struct run *r, const struct spawn_item *i) {
                 .source = (char *)"link",
         };
 
-        return strcmp(i->path, i->canonical) == 0 ? 0 : policy_plan_add(r->plan, &rule, NULL);
+        if (strcmp(i->path, i->canonical) == 0 ||
+            policy_verdict(r->plan, i->path, i->access & POLICY_READ ? POLICY_READ : POLICY_WRITE).answer != POLICY_ANSWER_DENY)
+                return 0; /* its own name; or lifted by a rule that may */
+        return policy_plan_add(r->plan, &rule, NULL);
 }
 
 static int spawn_allow_program(struct run *r, const struct spawn_item *i) {
