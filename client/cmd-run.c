@@ -26,7 +26,7 @@ static const char help_run[] =
         "      --allow-file FILE  read and write this one file\n"
         "      --read-file FILE   only read it\n"
         "      --write-file FILE  only write it\n"
-        "      --allow-cwd        read and write the working directory\n"
+        "      --allow-cwd        the working directory, as the profile says; only reading when it says nothing\n"
         "      --open-port PORT   connect to this TCP port of the host's 127.0.0.1\n"
         "  -p, --profile NAME     what this profile grants; a file when it has a '/' or ends in .json\n"
         "\n"
@@ -47,7 +47,7 @@ static const char help_run[] =
         "cannot be executed, 127 when it is not found.\n"
         "\n"
         "Examples:\n"
-        "  nonoctl run --allow-cwd -- make test\n"
+        "  nonoctl run -a . -- make test\n"
         "  nonoctl run -a . -r ~/.config/git --open-port 5432 -- python3 agent.py\n"
         "  nonoctl run -p ./my-agent.json --dry-run -- my-agent\n"
         "  git diff | nonoctl run -s --sealed -- my-formatter > out.txt\n";

@@ -64,6 +64,7 @@ struct job {
         enum job_mode mode;
         bool inherited, told_waiting, ended, hung_up;
         int status; /* once ended */
+        bool mid_line; /* the program's last output was no newline */
         char *session;
         char *failure; /* to be told once the terminal is back */
         char *hint;
@@ -152,6 +153,7 @@ static void job_flush_output(struct job *j) {
                         m = (ssize_t)n;
                 screen_feed(&j->screen, j->out.data + j->out.at, (size_t)m);
                 j->out.at += (size_t)m;
+                j->mid_line = m > 0 ? j->out.data[j->out.at - 1] != '\n' : j->mid_line;
         }
         if (relay_is_empty(&j->out))
                 j->out.at = j->out.n = 0;
@@ -630,10 +632,14 @@ static void job_leave_terminal(struct job *j) {
         if (!relay_is_empty(&j->out)) {
                 (void)tty_write(j->tty, j->out.data + j->out.at, j->out.n - j->out.at, 1000);
                 screen_feed(&j->screen, j->out.data + j->out.at, j->out.n - j->out.at);
+                j->mid_line = j->out.data[j->out.n - 1] != '\n';
         }
         screen_undo(&j->screen, undo, sizeof(undo));
         if (*undo && j->mode != JOB_BACKGROUND)
                 (void)tty_write(j->tty, undo, strlen(undo), 1000);
+        /* after "^C" a shell begins a new line when its job died of it; ours exits with 130, so we do */
+        if (j->ended && j->mid_line && (j->status == EXIT_SIGNAL + SIGINT || j->status == EXIT_SIGNAL + SIGQUIT))
+                (void)tty_write(j->tty, "\r\n", 2, 1000);
         tty_cooked(j->tty);
 }
 

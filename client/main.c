@@ -38,7 +38,7 @@ static int main_help(void) {
                "\n"
                "Examples:\n"
                "  nonoctl spawn claude-code\n"
-               "  nonoctl run --allow-cwd -- make test\n"
+               "  nonoctl run --allow . -- make test\n"
                "  nonoctl watch --answer\n");
         return out_finish();
 }

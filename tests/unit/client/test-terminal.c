@@ -421,6 +421,7 @@ static void test_interrupt_acts_inside(void **state) {
         term_expect(t, "up");
         term_type(t, "\x03");
         assert_int_equal(term_end(t), 128 + SIGINT);
+        term_expect(t, "^C\r\n");
         assert_has_not(place_log(*state), "signal ");
         term_free(t);
 }
