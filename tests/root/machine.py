@@ -108,7 +108,7 @@ class Record:
         RECORDS.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = secrets.token_hex(4)
         r = cls(RECORDS / f'{name}.json', {'id': name, 'boot': boot_id(), 'runner': [os.getpid(), start_time(os.getpid())],
-                                           'users': [], 'folders': [], 'cgroup': None, 'processes': []})
+                                           'users': [], 'system_users': [], 'folders': [], 'cgroup': None, 'processes': []})
         r.save()
         return r
 
@@ -168,7 +168,8 @@ class Record:
                 time.sleep(0.02)
             if os.path.isdir(d['cgroup']):
                 left.append(f'control group {d["cgroup"]}')
-        for name in d['users']:
+        # another run may use the system user now: userdel refuses then, and a later run removes it
+        for name in d['users'] + d['system_users']:
             if user_exists(name):
                 done = subprocess.run(['userdel', name], stdin=subprocess.DEVNULL, capture_output=True, text=True)
                 if done.returncode:
@@ -276,7 +277,7 @@ class Machine:
         self.nono = pwd.getpwnam('nono')
 
     def add_user(self, name, system=False):
-        self.record.add('users', name)
+        self.record.add('system_users' if system else 'users', name)
         if system:
             argv = ['useradd', '--system', '--no-create-home', '--home-dir', '/nonexistent', '--shell', '/usr/sbin/nologin']
         else:
