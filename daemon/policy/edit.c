@@ -4,6 +4,7 @@
  */
 #include "daemon/policy/edit.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "common/error.h"
@@ -111,11 +112,15 @@ static int edit_append(const char *text, const struct node *parent, const char *
 static int edit_apply(const char *text, size_t n, const char *source, const struct edit *e, char **ret, size_t *ret_n,
                       struct policy_error *err) {
         _cleanup_(arena_done) struct arena a = { .blocks = NULL };
-        size_t n_with = strlen(e->with), n_out = n - (e->end - e->start) + n_with;
-        _cleanup_free_ char *out = malloc(n_out + 1);
+        _cleanup_free_ char *out = NULL;
         struct node *root = NULL;
+        size_t n_with, n_out;
         int r;
 
+        assert(e->with && e->start <= e->end && e->end <= n);
+        n_with = strlen(e->with);
+        n_out = n - (e->end - e->start) + n_with;
+        out = malloc(n_out + 1);
         if (!out)
                 return err_raise(-ENOMEM);
         memcpy(out, text, e->start);

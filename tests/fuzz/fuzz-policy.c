@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/policy/edit.h"
+#include "daemon/policy/lint.h"
 #include "daemon/policy/policy.h"
+#include "daemon/policy/show.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -34,6 +37,26 @@ static void fuzz_compile(const struct policy_store *s) {
         }
 }
 
+/* What is added to a profile can be taken out, and what is shown is JSON. */
+static void fuzz_profile(struct policy_store *s, const char *text, size_t n) {
+        static const struct policy_vars vars = { .home = "/home/u", .workdir = "/home/u/p", .uid = 1000 };
+        const struct lint_options options = { .vars = &vars, .user = true };
+        _cleanup_free_ char *added = NULL, *removed = NULL;
+        _cleanup_(lint_done) struct lint lint = { .findings = NULL };
+        struct policy_error err;
+        json_t *shown = NULL;
+        size_t n_added, n_removed;
+
+        if (edit_add(text, n, "fuzz", "filesystem.read", "/fuzz", &added, &n_added, &err) == 0 &&
+            edit_remove(added, n_added, "fuzz", "filesystem.read", "/fuzz", &removed, &n_removed, &err) != 0)
+                abort();
+        if (show_profile_file(s, "fuzz", &vars, &shown, &err) == 0)
+                json_decref(shown);
+        if (show_diff(s, "default", "fuzz", &vars, &shown, &err) == 0)
+                json_decref(shown);
+        (void)lint_profile(s, "fuzz", text, n, "fuzz", &options, &lint);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         _cleanup_(policy_store_freep) struct policy_store *s = NULL;
         struct policy_error err;
@@ -48,6 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
                 return 0;
         (void)fuzz_add(s, POLICY_PROFILE, "child", "{\"extends\":\"fuzz\"}");
         fuzz_compile(s);
+        if (data[0] % 5 == POLICY_PROFILE)
+                fuzz_profile(s, (const char *)data + 1, n - 1);
         return 0;
 }
 

@@ -4,7 +4,7 @@ check-schema.py — does the JSON Schema accept what loads and reject what does 
 
     check-schema.py PRINT_SCHEMA SOURCE_ROOT
 
-A real validator (python3-jsonschema) judges the shipped profiles, nono's profiles of all periods and the broken files.
+The manual page has to mention every key. A real validator (python3-jsonschema) judges the shipped profiles, nono's profiles of all periods and the broken files.
 Exit status 77 where the validator is missing.
 """
 import json
@@ -62,6 +62,15 @@ def render(p, old):
     return out
 
 
+def keys_of(schema):
+    """Every present key of a profile, by its own name; those of `policy` are all historic."""
+    for key, value in schema.get('properties', {}).items():
+        if value.get('deprecated') or key == 'policy':
+            continue
+        yield key
+        yield from keys_of(value)
+
+
 def main():
     schema = json.loads(subprocess.run([sys.argv[1]], check=True, capture_output=True).stdout)
     root = pathlib.Path(sys.argv[2])
@@ -93,6 +102,11 @@ def main():
         except ValueError:
             continue
         judge(path.name, value, False)
+    page = (root / 'policy.d/nonod-policy.5.rst').read_text()
+    missing = [key for key in keys_of(schema) if not re.search(rf'[`.]{re.escape(key)}``', page)]
+    for key in missing:
+        print(f'nonod-policy.5 does not mention {key}')
+    failures += len(missing)
     print(f'{len(shipped)} shipped and {len(known)} known profiles accepted, {n_broken} broken ones seen, {failures} wrong')
     return 1 if failures or not shipped or not n_broken else 0
 

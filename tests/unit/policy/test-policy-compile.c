@@ -221,6 +221,39 @@ static void test_grandchild_may_grant_what_was_revoked(void **state) {
         assert_answer(p, "/data", RW, GRANT);
 }
 
+static void test_earlier_exception_does_not_pass_a_later_revoke(void **state) {
+        _cleanup_(policy_plan_freep) struct policy_plan *p = NULL;
+
+        test_must_add(*state, POLICY_PROFILE, "base", "{ \"filesystem\": { \"allow\": [\"/\"] } }");
+        test_must_add(*state, POLICY_PROFILE, "mid",
+                      "{ \"extends\": \"base\", \"filesystem\": { \"revoke\": [\"/a\"], \"allow_file\": [\"/a/*/.e\"] } }");
+        test_must_add(*state, POLICY_PROFILE, "p",
+                      "{ \"extends\": \"mid\", \"filesystem\": { \"revoke\": [\"/a/b\"], \"read\": [\"/a/b/own\"] } }");
+        p = test_compile(*state, "mid");
+        assert_answer(p, "/a/b/.e", RW, GRANT);
+        assert_answer(p, "/a/b/x", POLICY_READ, DENY);
+        policy_plan_free(p);
+        p = test_compile(*state, "p");
+        assert_answer(p, "/a/b/.e", POLICY_READ, DENY);
+        assert_answer(p, "/a/b/own", POLICY_READ, GRANT);
+}
+
+static void test_unknown_exclusion_keeps_the_denies_of_a_group(void **state) {
+        struct policy_vars nixos = test_vars;
+        _cleanup_(policy_plan_freep) struct policy_plan *p = NULL;
+
+        nixos.distro = "nixos";
+        test_must_add(*state, POLICY_GROUP, "both", "{ \"allow\": { \"read\": [\"/both\"] }, \"deny\": { \"access\": [\"/both/no\"] } }");
+        test_must_add(*state, POLICY_PROFILE, "p",
+                      "{ \"groups\": { \"include\": [\"both\"], \"exclude\": [{ \"name\": \"both\", \"when\": \"linux:nixos\" }] } }");
+        p = test_compile(*state, "p");
+        assert_answer(p, "/both", POLICY_READ, ASK);
+        assert_answer(p, "/both/no", POLICY_READ, DENY);
+        policy_plan_free(p);
+        p = test_compile_for(*state, "p", &nixos);
+        assert_answer(p, "/both/no", POLICY_READ, ASK);
+}
+
 static void test_revoke_takes_the_working_directory(void **state) {
         _cleanup_(policy_plan_freep) struct policy_plan *p = NULL;
 
@@ -522,6 +555,8 @@ int main(void) {
                 T(test_child_revokes_what_its_base_granted),
                 T(test_revoke_inside_a_wider_grant_is_a_deny),
                 T(test_grandchild_may_grant_what_was_revoked),
+                T(test_earlier_exception_does_not_pass_a_later_revoke),
+                T(test_unknown_exclusion_keeps_the_denies_of_a_group),
                 T(test_revoke_takes_the_working_directory),
                 T(test_git_stays_read_only_in_a_writable_tree),
                 T(test_system_profile_may_bypass_a_required_deny),
