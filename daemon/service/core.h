@@ -17,6 +17,7 @@ struct loop;
 struct channel;
 struct pending_table;
 struct policy_store;
+struct decide_limits;
 struct client;
 struct run;
 
@@ -37,5 +38,6 @@ struct service {
         size_t n_clients, n_runs;
         uint64_t last_client, last_request, last_event;
         char *distro, *distro_like, *os_version;
+        const struct decide_limits *limits;
         int fd_state;
 };

@@ -122,7 +122,7 @@ int run_new(struct service *service, uint32_t uid, struct run **ret) {
         if (e == 0 && (!r->tree || !r->pending))
                 e = -ENOMEM;
         if (e == 0)
-                e = decide_new(&decide_default_limits, &r->decide);
+                e = decide_new(service->limits, &r->decide);
         if (e == 0)
                 e = loop_timer(service->loop, UINT64_MAX, on_deadline, r, &r->deadline);
         if (e == 0)

@@ -17,6 +17,7 @@
 #include "daemon/service/channel.h"
 #include "daemon/service/client.h"
 #include "daemon/service/core.h"
+#include "daemon/service/decide.h"
 #include "daemon/service/load.h"
 #include "daemon/service/monitor-link.h"
 #include "daemon/service/pending.h"
@@ -67,8 +68,8 @@ static void service_stop(struct service *s) {
         fd_close(&s->fd_state);
 }
 
-int serve(const struct service_options *options, bool confine) {
-        struct service s = { .fd_state = options->fd_state };
+int serve(const struct service_options *options, bool confine, const struct decide_limits *limits) {
+        struct service s = { .fd_state = options->fd_state, .limits = limits ? limits : &decide_default_limits };
         _cleanup_close_ int fd_monitor = options->fd_monitor;
         struct rlimit limit;
         int r;
@@ -86,5 +87,5 @@ int serve(const struct service_options *options, bool confine) {
 }
 
 int service_run(const struct service_options *options) {
-        return serve(options, true);
+        return serve(options, true, NULL);
 }

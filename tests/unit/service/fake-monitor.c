@@ -61,6 +61,10 @@ static void remove_policy(const struct fake *f) {
 }
 
 void fake_start(struct fake *f) {
+        fake_start_with(f, NULL);
+}
+
+void fake_start_with(struct fake *f, const struct decide_limits *limits) {
         int pair[2];
 
         make_policy(f);
@@ -73,7 +77,7 @@ void fake_start(struct fake *f) {
 
                 (void)close(pair[0]);
                 log_init("service", LOG_LEVEL_ERROR);
-                exit(serve(&o, false)); /* not _exit(): leaks are reported */
+                exit(serve(&o, false, limits)); /* not _exit(): leaks are reported */
         }
         (void)close(pair[1]);
         f->fd_monitor = pair[0];
@@ -409,6 +413,15 @@ void fake_broker_expect_resolve(struct fake_session *s, const char *path) {
 
         assert_string_equal(text, path);
         answer_resolve(s, m.tag, text);
+}
+
+void fake_broker_answer(struct fake_session *s) {
+        struct broker_message m;
+        char path[4096];
+
+        while (broker_take(s, 20, &m, path))
+                if (m.type == BROKER_RESOLVE)
+                        answer_resolve(s, m.tag, path);
 }
 
 void fake_session_resolve(struct fake_session *s) {

@@ -50,7 +50,9 @@ struct fake_client {
 /* What lies on the host: directories end in '/', "a -> b" is a link. Everything else is missing. */
 extern const char *const *fake_host;
 
+struct decide_limits;
 void fake_start(struct fake *f);
+void fake_start_with(struct fake *f, const struct decide_limits *limits);
 /* Closes the monitor's socket; the service must end with status 0. */
 void fake_stop(struct fake *f);
 
@@ -101,6 +103,8 @@ void fake_broker_send(struct fake_session *s, struct broker_message *m, const ch
 struct broker_message fake_broker_expect(struct fake_session *s, uint32_t type, char *text, size_t cap);
 /* BROKER_RESOLVE of @path, answered from fake_host. */
 void fake_broker_expect_resolve(struct fake_session *s, const char *path);
+/* Answers what questions have come; nothing else may have. */
+void fake_broker_answer(struct fake_session *s);
 /* A walk to @name in @level; @pidfd -1: our own. */
 void fake_walk(struct fake_session *s, uint64_t tag, uint32_t level, const char *name, const char *full, enum object_kind kind,
                const char *canonical, const char *target, int pidfd);
