@@ -93,7 +93,8 @@ static void asker_draw(struct asker *a) {
         }
         fputs("\a", f);
         (void)fclose(f);
-        (void)tty_write(a->tty, text, n_text, ASKER_WRITE_MS);
+        if (tty_write(a->tty, text, n_text, ASKER_WRITE_MS) < 0)
+                a->block.can_allow = false; /* nobody can have seen all of it */
 }
 
 static void asker_erase(struct asker *a) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/out.h"
+#include "client/policy-verbs.h"
 #include "client/say.h"
 #include "client/verbs.h"
 #include "common/log.h"
@@ -24,6 +25,10 @@ static const struct verb verbs[] = {
         { "grants", "[SESSION]", "show what a session may use", cmd_grants },
         { "grant", "[SESSION] PATH", "let a running session use a path", cmd_grant },
         { "revoke", "[SESSION] GRANT", "take a grant away from a running session", cmd_revoke },
+        { "policy", "groups|show|...", "look at groups and profiles", cmd_policy },
+        { "profile", "init|show|...", "write and check profiles of your own", cmd_profile },
+        { "why", "--path PATH", "say why a path is granted, asked for or denied", cmd_why },
+        { "completion", "SHELL", "print completion for a shell", cmd_completion },
 };
 
 static int main_help(void) {
@@ -32,7 +37,7 @@ static int main_help(void) {
                "Runs programs in sessions of nonod: they see and reach only what is granted, and you decide about the rest.\n"
                "\n");
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-                printf("  %-8s %-16s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].summary);
+                printf("  %-10s %-16s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].summary);
         printf("\n"
                "  nonoctl VERB --help tells more about one; nonoctl --version prints the version.\n"
                "\n"

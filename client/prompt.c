@@ -13,10 +13,7 @@
 #include "client/out.h"
 #include "client/say.h"
 
-enum {
-        PROMPT_COLUMNS_MIN = 24,
-        PROMPT_ROWS_OTHER = 8, /* lines of the block besides those of the path, and the one it starts on */
-};
+enum { PROMPT_COLUMNS_MIN = 24 };
 
 static enum prompt_answer prompt_character(unsigned long c) {
         switch (c) {
@@ -226,18 +223,14 @@ static void layout_choices(struct layout *l, const Nono__Event *e) {
         free(line);
 }
 
-void prompt_layout(const Nono__Event *e, size_t waiting, unsigned columns, unsigned rows, bool utf8,
-                   struct prompt_block *ret) {
-        struct layout l = { .block = ret, .edge = utf8 ? "│" : "|" };
+/* One try, with at most @room lines for each path. @allow: offer the keys that allow */
+static void layout_block(const Nono__Event *e, size_t waiting, unsigned columns, size_t room, bool utf8, bool allow,
+                         struct prompt_block *ret) {
+        struct layout l = { .block = ret, .columns = columns, .edge = utf8 ? "│" : "|" };
         _cleanup_free_ char *title = layout_title(e, waiting), *programs = event_programs(e, utf8), *why = layout_why(e);
         _cleanup_free_ char *path = out_text(&e->path), *second = out_text(&e->second_path), *who = NULL;
-        size_t room;
 
-        *ret = (struct prompt_block){ .can_allow = true };
-        /* one column less: a character in the last one makes some terminals wrap */
-        l.columns = MAX_OF(columns ? columns : 80, (unsigned)PROMPT_COLUMNS_MIN + 1) - 1;
-        rows = rows ? rows : 24;
-        room = rows > PROMPT_ROWS_OTHER + 1 ? rows - PROMPT_ROWS_OTHER : 1;
+        *ret = (struct prompt_block){ .can_allow = allow };
         layout_rule(&l, utf8 ? "┌" : "+", utf8 ? "─" : "-", title);
         who = e->pid ? mem_format("%s (pid %u)", programs, e->pid) : mem_copy(programs);
         layout_wrap(&l, "", who);
@@ -246,18 +239,37 @@ void prompt_layout(const Nono__Event *e, size_t waiting, unsigned columns, unsig
                 free(path);
                 path = mem_format("port %u of this host", e->port);
         }
-        if (*second)
-                room = MAX_OF(room / 2, (size_t)1);
-        ret->can_allow = layout_path(&l, path, room);
+        ret->can_allow = layout_path(&l, path, room) && ret->can_allow;
         if (*second) {
                 layout_wrap(&l, "", "to");
                 ret->can_allow = layout_path(&l, second, room) && ret->can_allow;
         }
         layout_wrap(&l, "", why);
         if (!ret->can_allow)
-                layout_wrap(&l, "", "see it with: nonoctl prompts");
+                layout_wrap(&l, "", "does not fit here; see: nonoctl prompts");
         layout_choices(&l, e);
         layout_rule(&l, utf8 ? "└" : "+", utf8 ? "─" : "-", "");
+}
+
+void prompt_layout(const Nono__Event *e, size_t waiting, unsigned columns, unsigned rows, bool utf8,
+                   struct prompt_block *ret) {
+        size_t room;
+
+        /* one column less: a character in the last one makes some terminals wrap */
+        columns = MAX_OF(columns ? columns : 80, (unsigned)PROMPT_COLUMNS_MIN + 1) - 1;
+        rows = rows ? rows : 24;
+        room = rows;
+        for (;;) {
+                layout_block(e, waiting, columns, room, utf8, true, ret);
+                if (ret->n_lines < rows)
+                        return; /* the line that the cursor is on stays in sight too */
+                prompt_block_done(ret);
+                if (room == 1)
+                        break;
+                room = room > rows / 4 ? room - 1 : 1;
+        }
+        /* what cannot all be seen at once cannot be allowed: its top would have scrolled away */
+        layout_block(e, waiting, columns, 1, utf8, false, ret);
 }
 
 void prompt_block_done(struct prompt_block *b) {

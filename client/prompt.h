@@ -30,7 +30,7 @@ struct prompt_block {
  * @columns, @rows: of the terminal; 0 means 80 and 24
  * @utf8:    frame and arrows in Unicode, else in ASCII
  * The path is whole; only when it does not fit on the screen is its middle left out, with a mark that says how much, and
- * never a part of its last component: when even that does not fit, @ret->can_allow is false.
+ * never a part of its last component. When even that does not fit, or the whole block does not, @ret->can_allow is false.
  */
 void prompt_layout(const Nono__Event *e, size_t waiting, unsigned columns, unsigned rows, bool utf8,
                    struct prompt_block *ret);

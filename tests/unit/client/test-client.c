@@ -190,6 +190,28 @@ static void test_a_long_path_is_whole_or_marked_and_its_last_name_whole(void **s
         prompt_block_done(&b);
 }
 
+static void test_what_cannot_all_be_seen_cannot_be_allowed(void **state) {
+        ProtobufCBinaryData programs[60];
+        Nono__Event e = event_for("/home/u/x");
+        struct prompt_block b;
+        char *text;
+
+        for (size_t i = 0; i < ELEMENTSOF(programs); i++)
+                programs[i] = wire_bytes("a-program-with-a-name-that-fills-the-screen-and-pushes-the-rest-away");
+        e.programs = programs;
+        e.n_programs = ELEMENTSOF(programs);
+        prompt_layout(&e, 0, 80, 24, true, &b);
+        assert_false(b.can_allow);
+        text = block_text(&b, 80);
+        assert_null(strstr(text, "[y]"));
+        free(text);
+        prompt_block_done(&b);
+        prompt_layout(&e, 0, 80, 100, true, &b);
+        assert_true(b.can_allow);
+        assert_true(b.n_lines < 100);
+        prompt_block_done(&b);
+}
+
 static void test_every_terminal_size_gets_a_block(void **state) {
         Nono__Event e = event_for("/home/u/日本語/ファイル/very-long-name-with-many-letters-and-more.txt");
 
@@ -201,6 +223,8 @@ static void test_every_terminal_size_gets_a_block(void **state) {
                         prompt_layout(&e, 5, columns, rows, columns % 2, &b);
                         text = block_text(&b, columns > 25 ? columns : 0);
                         has(text, "deny");
+                        assert_int_equal(b.can_allow, strstr(text, "[y]") != NULL);
+                        assert_true(!b.can_allow || b.n_lines < (rows ? rows : 24));
                         free(text);
                         prompt_block_done(&b);
                 }
@@ -488,6 +512,7 @@ int main(void) {
                 cmocka_unit_test(test_a_prompt_says_who_what_where_and_why),
                 cmocka_unit_test(test_hostile_names_stay_inside_the_frame),
                 cmocka_unit_test(test_a_long_path_is_whole_or_marked_and_its_last_name_whole),
+                cmocka_unit_test(test_what_cannot_all_be_seen_cannot_be_allowed),
                 cmocka_unit_test(test_every_terminal_size_gets_a_block),
                 cmocka_unit_test(test_answers_carry_what_was_shown),
                 cmocka_unit_test(test_rest_is_between_sequences),

@@ -823,7 +823,7 @@ static void test_watch_shows_events_and_asks_when_it_may(void **state) {
 
 static void test_every_verb_has_help(void **state) {
         static const char *const verbs[] = { "run", "spawn", "ps", "stop", "watch", "prompts", "approve", "deny", "grants", "grant",
-                                             "revoke" };
+                                             "revoke", "policy", "profile", "why", "completion" };
         char out[8192], command[128];
 
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++) {
