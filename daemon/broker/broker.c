@@ -47,8 +47,8 @@ struct broker {
         struct loop_source *child;
         uid_t uid;
         char home[PATH_BYTES]; /* "" until asked for */
-        bool childless; /* the builder ends early: alone it means nothing */
-        bool listened;  /* there was a listener */
+        bool childless;        /* the builder ends early: alone it means nothing */
+        bool listened;         /* there was a listener */
 };
 
 /* One received message; its descriptors are closed unless a handler takes them. */
@@ -122,7 +122,8 @@ static int broker_resolve(struct broker *b, struct incoming *in) {
         texts[0] = PEER_TEXT(r.path);
         texts[1] = (struct peer_text){ .text = r.links, .n = r.n_links_bytes, .raw = true };
         e = peer_send(b->peer, &m, texts, ELEMENTSOF(texts), &r.fd, r.fd >= 0 ? 1 : 0);
-        if (e == PEER_E_FULL || e == -EMFILE) { /* the links do not fit, or there is no room: an answer is owed all the same */
+        if (e == PEER_E_FULL ||
+            e == -EMFILE) { /* the links do not fit, or there is no room: an answer is owed all the same */
                 m = (struct broker_message){ .type = BROKER_RESOLVED, .tag = in->m.tag, .error = ENOBUFS };
                 e = peer_send(b->peer, &m, NULL, 0, NULL, 0);
         }
@@ -193,16 +194,11 @@ static const struct broker_row {
         unsigned n_fds;
         int (*handle)(struct broker *b, struct incoming *in);
 } rows[] = {
-        { BROKER_RESOLVE, 0, broker_resolve },
-        { BROKER_LEVEL, 1, broker_level },
-        { BROKER_FAIL, 0, broker_fail },
-        { BROKER_ANSWERED, 0, broker_answered },
-        { BROKER_NOTIFIER, 1, broker_notifier },
-        { BROKER_VERDICT, 0, broker_verdict },
-        { BROKER_RELEASE, 0, broker_release },
-        { BROKER_PORT, 0, broker_port },
-        { BROKER_GRANT, 0, broker_grant },
-        { BROKER_UNGRANT, 0, broker_ungrant },
+        { BROKER_RESOLVE, 0, broker_resolve },   { BROKER_LEVEL, 1, broker_level },
+        { BROKER_FAIL, 0, broker_fail },         { BROKER_ANSWERED, 0, broker_answered },
+        { BROKER_NOTIFIER, 1, broker_notifier }, { BROKER_VERDICT, 0, broker_verdict },
+        { BROKER_RELEASE, 0, broker_release },   { BROKER_PORT, 0, broker_port },
+        { BROKER_GRANT, 0, broker_grant },       { BROKER_UNGRANT, 0, broker_ungrant },
 };
 
 static int broker_dispatch(struct broker *b, struct incoming *in, size_t n_fds) {

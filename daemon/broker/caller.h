@@ -30,10 +30,10 @@ struct caller_call {
 
 struct caller_wish {
         enum operation operation;
-        unsigned access;       /* POLICY_READ 1 | POLICY_WRITE 2 */
-        bool creates;          /* a missing last component is no failure */
-        bool follow;           /* a final link is followed */
-        char path[PATH_BYTES]; /* as given, made absolute; "" when it cannot be known */
+        unsigned access;        /* POLICY_READ 1 | POLICY_WRITE 2 */
+        bool creates;           /* a missing last component is no failure */
+        bool follow;            /* a final link is followed */
+        char path[PATH_BYTES];  /* as given, made absolute; "" when it cannot be known */
         char path2[PATH_BYTES]; /* the new name of a rename, the old one of a link; else "" */
 };
 

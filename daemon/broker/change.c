@@ -128,7 +128,8 @@ static int change_decode(const struct notice *n, struct plan_call *call, struct 
         case CALL_OPENAT2: {
                 struct open_how how;
 
-                if (n->args[3] < sizeof(how) || caller_read(n->tid, n->args[2], &how, sizeof(how)) != 0 || how.resolve != 0)
+                if (n->args[3] < sizeof(how) || caller_read(n->tid, n->args[2], &how, sizeof(how)) != 0 ||
+                    how.resolve != 0)
                         return 1;
                 call->call = CALL_OPEN;
                 call->flags = how.flags;
@@ -146,7 +147,8 @@ static int change_decode(const struct notice *n, struct plan_call *call, struct 
         default:
                 break;
         }
-        if (call->call == CALL_OPEN && (call->flags & O_ACCMODE) == O_RDONLY && !(call->flags & (O_CREAT | O_TRUNC | O_TMPFILE)))
+        if (call->call == CALL_OPEN && (call->flags & O_ACCMODE) == O_RDONLY &&
+            !(call->flags & (O_CREAT | O_TRUNC | O_TMPFILE)))
                 return 1;
         paths->two = call->call == CALL_RENAME || call->call == CALL_LINK || call->call == CALL_SYMLINK;
         if (change_read_path(n, shape->dir, shape->path, paths->path) != 0)
@@ -259,8 +261,8 @@ static void change_ask(struct change *c, const struct notice *n, const struct pl
 }
 
 /* Apart from change_handle() for its large frame, which most calls do not need. */
-__attribute__((noinline)) static void change_judge(struct change *c, const struct notice *n, const struct plan_call *call,
-                                                   const struct change_paths *paths) {
+__attribute__((noinline)) static void change_judge(struct change *c, const struct notice *n,
+                                                   const struct plan_call *call, const struct change_paths *paths) {
         struct plan plan;
 
         plan_make(c->x.levels, c->x.grants, call, &plan);
@@ -284,7 +286,8 @@ void change_handle(struct change *c, const struct notice *n) {
         struct change_paths paths;
 
         if (change_decode(n, &call, &paths) != 0 ||
-            (change_is_free(c, paths.path) && (!paths.two || call.call == CALL_SYMLINK || change_is_free(c, paths.path2)))) {
+            (change_is_free(c, paths.path) &&
+             (!paths.two || call.call == CALL_SYMLINK || change_is_free(c, paths.path2)))) {
                 notify_continue(c->x.notify, n->id);
                 return;
         }
@@ -307,7 +310,8 @@ static int change_open_in_view(const struct change_entry *e) {
         fd = place_open(fd_root, e->told, flags | O_NOCTTY);
         if (fd < 0)
                 return steal_fd(&fd);
-        if (fstat(fd, &view) < 0 || fstat(e->performed.fd, &host) < 0 || view.st_dev != host.st_dev || view.st_ino != host.st_ino)
+        if (fstat(fd, &view) < 0 || fstat(e->performed.fd, &host) < 0 || view.st_dev != host.st_dev ||
+            view.st_ino != host.st_ino)
                 return -EACCES;
         return steal_fd(&fd);
 }
@@ -352,7 +356,8 @@ static void change_tell(struct change *c, struct change_entry *e, const struct p
                 if (made->level)
                         levels_appeared(c->x.levels, made->node, made->name);
         }
-        r = peer_send(c->x.peer, &m, texts, ELEMENTSOF(texts), &e->performed.fd_object, e->performed.fd_object >= 0 ? 1 : 0);
+        r = peer_send(c->x.peer, &m, texts, ELEMENTSOF(texts), &e->performed.fd_object,
+                      e->performed.fd_object >= 0 ? 1 : 0);
         if (r) {
                 change_answer(c, e);
                 change_drop(c, e);
@@ -366,7 +371,8 @@ static void change_perform(struct change *c, struct change_entry *e) {
         int error = EACCES;
 
         plan_make(c->x.levels, c->x.grants, &e->call, &plan);
-        if (plan.action == PLAN_ASK && plan.node == e->node && strcmp(plan.path, e->told) == 0 && strcmp(plan.path2, e->told2) == 0) {
+        if (plan.action == PLAN_ASK && plan.node == e->node && strcmp(plan.path, e->told) == 0 &&
+            strcmp(plan.path2, e->told2) == 0) {
                 if (caller_status(e->call.tid, &tgid, &mask) != 0 || !notify_is_valid(c->x.notify, e->id)) {
                         change_drop(c, e); /* killed; nothing was done */
                         plan_done(&plan);

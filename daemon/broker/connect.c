@@ -315,8 +315,8 @@ static void connects_internet(struct connects *c, const struct notice *n, const 
                 return;
         }
         port = connects_permit(c, a, n_address);
-        if (port == 0 || facts.type != SOCK_STREAM || facts.protocol != IPPROTO_TCP || facts.domain != a->sa.sa_family ||
-            facts.connected) {
+        if (port == 0 || facts.type != SOCK_STREAM || facts.protocol != IPPROTO_TCP ||
+            facts.domain != a->sa.sa_family || facts.connected) {
                 connects_own(c, n, &fd_old, &facts, a, n_address);
                 return;
         }

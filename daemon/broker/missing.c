@@ -64,7 +64,8 @@ static uint32_t missing_hash(uint32_t node, const char *name) {
 }
 
 static struct missing_name **missing_find(const struct missing *m, uint32_t node, const char *name) {
-        struct missing_name **at = (struct missing_name **)&m->buckets[missing_hash(node, name) % ELEMENTSOF(m->buckets)];
+        struct missing_name **at =
+                (struct missing_name **)&m->buckets[missing_hash(node, name) % ELEMENTSOF(m->buckets)];
 
         while (*at && ((*at)->directory->node != node || strcmp((*at)->name, name) != 0))
                 at = &(*at)->next;
@@ -196,8 +197,8 @@ static struct missing_directory *missing_directory(struct missing *m, uint32_t n
         for (d = m->directories; d; d = d->next)
                 if (d->node == node)
                         return d;
-        watch = inotify_add_watch(m->fd, path,
-                                  IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW);
+        watch = inotify_add_watch(
+                m->fd, path, IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW);
         if (watch < 0)
                 return NULL;
         d = calloc(1, sizeof(*d) + strlen(path) + 1);
@@ -219,7 +220,8 @@ static void missing_plant(struct missing *m, uint32_t node, const char *director
         struct missing_directory *d;
         struct missing_name *n, **bucket;
 
-        if (m->fd < 0 || m->n_names >= LEVELS_PLANTED_MAX || peer_is_closed(m->peer) || missing_is_planted(m, node, name))
+        if (m->fd < 0 || m->n_names >= LEVELS_PLANTED_MAX || peer_is_closed(m->peer) ||
+            missing_is_planted(m, node, name))
                 return;
         d = missing_directory(m, node, directory);
         if (!d)

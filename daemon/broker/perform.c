@@ -16,7 +16,8 @@
 #include "daemon/broker/resolve.h"
 
 /* Flags of an open that mean the same to the file we hand over. */
-#define PERFORM_OPEN_FLAGS (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_SYNC | O_DSYNC | O_DIRECT | O_NOATIME | O_LARGEFILE)
+#define PERFORM_OPEN_FLAGS                                                                                             \
+        (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_SYNC | O_DSYNC | O_DIRECT | O_NOATIME | O_LARGEFILE)
 
 static int perform_open(const struct plan_call *call, const struct plan *plan, struct performed *ret) {
         struct open_how how = {
@@ -106,8 +107,8 @@ int plan_perform(const struct plan_call *call, const struct plan *plan, mode_t c
         umask(own);
         if (r || ret->fd_object >= 0 || call->call == CALL_UNLINK || call->call == CALL_RMDIR)
                 return r;
-        ret->fd_object = openat(rename ? plan->side2.fd_dir : plan->side.fd_dir, rename ? plan->place2.name : plan->place.name,
-                                O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        ret->fd_object = openat(rename ? plan->side2.fd_dir : plan->side.fd_dir,
+                                rename ? plan->place2.name : plan->place.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         if (ret->fd_object >= 0 && fstat(ret->fd_object, &st) == 0)
                 ret->kind = resolve_kind(st.st_mode);
         return 0;

@@ -32,7 +32,7 @@ struct place {
 
 /* The same place on the host, with the user's rights. */
 struct side {
-        int fd_dir; /* O_PATH of the parent; -1: there is none for us */
+        int fd_dir;            /* O_PATH of the parent; -1: there is none for us */
         bool exists, writable; /* names can be made and removed there */
         struct stat object;
         enum object_kind kind;

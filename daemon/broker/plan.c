@@ -348,7 +348,8 @@ static void plan_rename(struct planner *p) {
         }
 }
 
-void plan_make(const struct levels *levels, const struct grants *grants, const struct plan_call *call, struct plan *ret) {
+void plan_make(const struct levels *levels, const struct grants *grants, const struct plan_call *call,
+               struct plan *ret) {
         _cleanup_close_ int fd_root = place_root(call->tid);
         struct planner p = { .levels = levels, .grants = grants, .call = call, .plan = ret, .fd_root = fd_root };
 

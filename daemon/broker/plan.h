@@ -39,15 +39,16 @@ struct plan {
         int error;
         uint32_t node;
         enum operation operation;
-        struct place place; /* object; of a rename the old name; of a link the new one */
+        struct place place;  /* object; of a rename the old name; of a link the new one */
         struct place place2; /* rename: the new name; link: the old one */
         struct side side, side2;
-        int fd_source; /* link: O_PATH of the file */
+        int fd_source;                            /* link: O_PATH of the file */
         char path[PATH_BYTES], path2[PATH_BYTES]; /* as they are told */
 };
 
 /* plan_done() afterwards. */
-void plan_make(const struct levels *levels, const struct grants *grants, const struct plan_call *call, struct plan *ret);
+void plan_make(const struct levels *levels, const struct grants *grants, const struct plan_call *call,
+               struct plan *ret);
 void plan_done(struct plan *p);
 
 /* What plan_perform() made. */

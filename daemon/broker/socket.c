@@ -42,8 +42,8 @@
 #endif
 
 enum {
-        SOCKET_EPOLLS_MAX = 16,   /* epoll sets of one process that are looked at */
-        SOCKET_FDS_MAX = 4096,    /* descriptors of one process that are looked through */
+        SOCKET_EPOLLS_MAX = 16, /* epoll sets of one process that are looked at */
+        SOCKET_FDS_MAX = 4096,  /* descriptors of one process that are looked through */
         SOCKET_INFO_BYTES = 65536,
         SOCKET_STACK = 64 * 1024,
 };
@@ -120,17 +120,10 @@ static const struct socket_option {
         int level, name;
         bool keepalive; /* means something only with SO_KEEPALIVE, which comes first */
 } socket_options[SOCKET_OPTIONS] = {
-        { SOL_SOCKET, SO_KEEPALIVE },
-        { IPPROTO_TCP, TCP_KEEPIDLE, true },
-        { IPPROTO_TCP, TCP_KEEPINTVL, true },
-        { IPPROTO_TCP, TCP_KEEPCNT, true },
-        { IPPROTO_TCP, TCP_NODELAY },
-        { IPPROTO_TCP, TCP_USER_TIMEOUT },
-        { SOL_SOCKET, SO_OOBINLINE },
-        { SOL_SOCKET, SO_LINGER },
-        { SOL_SOCKET, SO_RCVTIMEO },
-        { SOL_SOCKET, SO_SNDTIMEO },
-        { SOL_SOCKET, SO_RCVLOWAT },
+        { SOL_SOCKET, SO_KEEPALIVE },       { IPPROTO_TCP, TCP_KEEPIDLE, true }, { IPPROTO_TCP, TCP_KEEPINTVL, true },
+        { IPPROTO_TCP, TCP_KEEPCNT, true }, { IPPROTO_TCP, TCP_NODELAY },        { IPPROTO_TCP, TCP_USER_TIMEOUT },
+        { SOL_SOCKET, SO_OOBINLINE },       { SOL_SOCKET, SO_LINGER },           { SOL_SOCKET, SO_RCVTIMEO },
+        { SOL_SOCKET, SO_SNDTIMEO },        { SOL_SOCKET, SO_RCVLOWAT },
 };
 
 void socket_template_init(struct socket_template *ret) {
@@ -205,7 +198,8 @@ static int socket_hold(struct socket_template *t, int fd, const struct sockaddr 
         return setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one)) < 0 ? err_raise(-errno) : 0;
 }
 
-int socket_stand_in(struct socket_template *t, int fd_old, const struct socket_facts *facts, const struct sockaddr *peer) {
+int socket_stand_in(struct socket_template *t, int fd_old, const struct socket_facts *facts,
+                    const struct sockaddr *peer) {
         _cleanup_close_ int fd = -1;
         int r;
 
@@ -254,7 +248,8 @@ static bool socket_find_registration(const char *text, int number, const struct 
                 uint64_t data, ino;
                 int tfd;
 
-                if (sscanf(s, "tfd: %d events: %x data: %" SCNx64 " pos:%*d ino:%" SCNx64, &tfd, &events, &data, &ino) != 4)
+                if (sscanf(s, "tfd: %d events: %x data: %" SCNx64 " pos:%*d ino:%" SCNx64, &tfd, &events, &data,
+                           &ino) != 4)
                         continue;
                 if (tfd != number || ino != old->st_ino)
                         continue;

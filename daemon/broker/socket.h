@@ -24,7 +24,7 @@ struct socket_template {
                 unsigned n;
                 char value[16];
         } fresh[SOCKET_OPTIONS]; /* options of a new stream socket */
-        bool no_filter; /* this kernel lets only root attach one */
+        bool no_filter;          /* this kernel lets only root attach one */
 };
 
 void socket_template_init(struct socket_template *ret);
@@ -38,7 +38,8 @@ bool socket_closes_on_exec(pid_t tid, int number);
  * @peer: loopback address it will be connected to, and the only one it will ever hear
  * Return: the descriptor; -errno.
  */
-int socket_stand_in(struct socket_template *t, int fd_old, const struct socket_facts *facts, const struct sockaddr *peer);
+int socket_stand_in(struct socket_template *t, int fd_old, const struct socket_facts *facts,
+                    const struct sockaddr *peer);
 /**
  * socket_repair_epoll() - registers @fd_new wherever the caller has @number in an epoll set
  * @fd_old: what is registered there now

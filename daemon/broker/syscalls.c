@@ -15,8 +15,8 @@
 #define SYS_fchmodat2 452
 #endif
 
-#define CWD CALL_CWD
-#define NONE CALL_NONE
+#define CWD      CALL_CWD
+#define NONE     CALL_NONE
 #define NOFOLLOW CALL_NO_FOLLOW
 
 static const struct call_shape shapes[] = {

@@ -32,7 +32,7 @@ struct call_shape {
         enum call call;
         int8_t dir, path;   /* the object; the new name for link and symlink */
         int8_t dir2, path2; /* rename: the new name; link: the old one; symlink: path2 is the target text */
-        int8_t flags;       /* open, *at flags, mknod's and mkdir's none; CALL_NO_FOLLOW: a final link is never followed */
+        int8_t flags; /* open, *at flags, mknod's and mkdir's none; CALL_NO_FOLLOW: a final link is never followed */
         int8_t mode;
 };
 

@@ -8,24 +8,24 @@
 
 static unsigned check_passed, check_failed;
 
-#define CHECK(x)                                                                                   \
-        do {                                                                                       \
-                if (x)                                                                             \
-                        check_passed++;                                                            \
-                else {                                                                             \
-                        check_failed++;                                                            \
-                        printf("FAIL %s:%d %s(): %s\n", __FILE__, __LINE__, __func__, #x);         \
-                }                                                                                  \
+#define CHECK(x)                                                                                                       \
+        do {                                                                                                           \
+                if (x)                                                                                                 \
+                        check_passed++;                                                                                \
+                else {                                                                                                 \
+                        check_failed++;                                                                                \
+                        printf("FAIL %s:%d %s(): %s\n", __FILE__, __LINE__, __func__, #x);                             \
+                }                                                                                                      \
         } while (0)
-#define CHECK_STR(a, b)                                                                            \
-        do {                                                                                       \
-                const char *check_a = (a), *check_b = (b);                                         \
-                if (strcmp(check_a, check_b) == 0)                                                 \
-                        check_passed++;                                                            \
-                else {                                                                             \
-                        check_failed++;                                                            \
+#define CHECK_STR(a, b)                                                                                                \
+        do {                                                                                                           \
+                const char *check_a = (a), *check_b = (b);                                                             \
+                if (strcmp(check_a, check_b) == 0)                                                                     \
+                        check_passed++;                                                                                \
+                else {                                                                                                 \
+                        check_failed++;                                                                                \
                         printf("FAIL %s:%d %s(): '%s' is not '%s'\n", __FILE__, __LINE__, __func__, check_a, check_b); \
-                }                                                                                  \
+                }                                                                                                      \
         } while (0)
 
 static inline int check_report(void) {

@@ -42,7 +42,8 @@ static void release(struct view *v, const struct received *r) {
 static bool expect_change(struct view *v, struct received *r, uint32_t node, uint32_t operation, const char *path,
                           const char *path2) {
         if (!view_receive(v, r) || r->m.type != BROKER_CHANGE || r->m.node != node || r->m.operation != operation) {
-                printf("# type %u node %u operation %u '%s' '%s'\n", r->m.type, r->m.node, r->m.operation, r->texts[0], r->texts[1]);
+                printf("# type %u node %u operation %u '%s' '%s'\n", r->m.type, r->m.node, r->m.operation, r->texts[0],
+                       r->texts[1]);
                 return false;
         }
         return strcmp(r->texts[0], path) == 0 && strcmp(r->texts[1], path2) == 0 && r->n_fds == 1;
@@ -113,7 +114,8 @@ static void test_rename_over_an_existing_file(struct view *v) {
 
         host_file(TEST_HOME "/.claude.json", "old");
         view_act(v, ACT_RENAME, TEST_HOME "/.claude.json.tmp", TEST_HOME "/.claude.json", 0, 0);
-        CHECK(expect_change(v, &r, TEST_LEVEL_U, OPERATION_RENAME, TEST_HOME "/.claude.json.tmp", TEST_HOME "/.claude.json"));
+        CHECK(expect_change(v, &r, TEST_LEVEL_U, OPERATION_RENAME, TEST_HOME "/.claude.json.tmp",
+                            TEST_HOME "/.claude.json"));
         verdict(v, &r, 0);
         CHECK(expect_changed(v, &done, r.m.tag, OBJECT_FILE) && done.n_fds == 1);
         CHECK(view_detach(v, TEST_LEVEL_U, ".claude.json.tmp") == 0);
@@ -322,12 +324,14 @@ static void test_read_only_grant_is_widened(struct view *v) {
         struct received r;
 
         view_act(v, ACT_OPEN, TEST_HOME "/ro/file", NULL, O_WRONLY, 0);
-        CHECK(expect_change(v, &r, TEST_GRANT_RO, OPERATION_WRITE, TEST_HOME "/ro/file", "") && r.m.flags & BROKER_F_WIDEN);
+        CHECK(expect_change(v, &r, TEST_GRANT_RO, OPERATION_WRITE, TEST_HOME "/ro/file", "") &&
+              r.m.flags & BROKER_F_WIDEN);
         verdict(v, &r, EACCES);
         CHECK(result_of(v) == -EROFS); /* the kernel decides, by the grant */
         received_done(&r);
         view_act(v, ACT_MKDIR, TEST_HOME "/ro/made", NULL, 0, 0777);
-        CHECK(expect_change(v, &r, TEST_GRANT_RO, OPERATION_MKDIR, TEST_HOME "/ro/made", "") && r.m.flags & BROKER_F_WIDEN);
+        CHECK(expect_change(v, &r, TEST_GRANT_RO, OPERATION_MKDIR, TEST_HOME "/ro/made", "") &&
+              r.m.flags & BROKER_F_WIDEN);
         verdict(v, &r, 0); /* no verdict widens anything by itself */
         CHECK(result_of(v) == -EROFS);
         received_done(&r);

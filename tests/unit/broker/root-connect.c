@@ -21,8 +21,12 @@
 
 /* A host service on both loopback addresses that says back what it hears. */
 static pid_t serve(int family, uint16_t *port, bool echo) {
-        struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(*port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+        struct sockaddr_in sin = { .sin_family = AF_INET,
+                                   .sin_port = htons(*port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6,
+                                     .sin6_port = htons(*port),
+                                     .sin6_addr = IN6ADDR_LOOPBACK_INIT };
         const struct sockaddr *sa = family == AF_INET ? (const struct sockaddr *)&sin : (const struct sockaddr *)&sin6;
         socklen_t n = family == AF_INET ? sizeof(sin) : sizeof(sin6);
         int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
@@ -72,7 +76,8 @@ static struct result connect_in(struct view *v, uint16_t port, int mode) {
 static void expect_report(struct view *v, uint16_t port, int error) {
         struct received r;
 
-        CHECK(view_receive(v, &r) && r.m.type == BROKER_CONNECTED && r.m.port == port && r.m.error == error && r.m.pid > 0);
+        CHECK(view_receive(v, &r) && r.m.type == BROKER_CONNECTED && r.m.port == port && r.m.error == error &&
+              r.m.pid > 0);
         received_done(&r);
 }
 
@@ -141,7 +146,7 @@ static void test_own_loopback_works(struct view *v, uint16_t port) {
         struct result r;
 
         for (int nonblock = 0; nonblock < 2; nonblock++) {
-                view_act(v, ACT_OWN_SERVER, "", NULL, port, nonblock);
+                view_act(v, ACT_OWN_SERVER, "", NULL, port + nonblock, nonblock); /* the first may not have ended yet */
                 CHECK(view_result(v, &r, 4000) && r.error == 0 && r.extra == 4);
         }
         view_act(v, ACT_CONNECT, "", NULL, port, CONNECT_BAD_FD);
@@ -150,7 +155,9 @@ static void test_own_loopback_works(struct view *v, uint16_t port) {
 }
 
 static double bare_connect(uint16_t port) {
-        struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct sockaddr_in sin = { .sin_family = AF_INET,
+                                   .sin_port = htons(port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         struct timespec a, b;
 
         clock_gettime(CLOCK_MONOTONIC, &a);
@@ -179,7 +186,8 @@ static void measure_connect(struct view *v, uint16_t port, uint16_t sink) {
                 us = (double)done.us / 200;
                 best = i == 0 || us < best ? us : best;
         }
-        printf("# socket, connect, close, best of 7: brokered %.1f us, bare %.1f us, ratio %.2f\n", best, bare, best / bare);
+        printf("# socket, connect, close, best of 7: brokered %.1f us, bare %.1f us, ratio %.2f\n", best, bare,
+               best / bare);
         view_act(v, ACT_BULK, "", NULL, port, 64);
         CHECK(view_result(v, &done, 20000) && done.error == 0);
         expect_report(v, port, 0);

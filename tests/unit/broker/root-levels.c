@@ -30,7 +30,8 @@ static void host_dir(const char *path) {
 }
 
 static void answer_fail(struct view *v, const struct received *r) {
-        view_send(v, &(struct broker_message){ .type = BROKER_FAIL, .node = r->m.node, .token = r->m.token }, NULL, 0, -1);
+        view_send(v, &(struct broker_message){ .type = BROKER_FAIL, .node = r->m.node, .token = r->m.token }, NULL, 0,
+                  -1);
 }
 
 /* Not a path of ours to begin with: the broker announces itself. */
@@ -137,7 +138,8 @@ static void test_socket_and_execute_say_so(struct view *v) {
         struct received r;
         struct result done;
 
-        CHECK(bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 && chmod(sun.sun_path, 0777) == 0 && listen(fd, 1) == 0);
+        CHECK(bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 && chmod(sun.sun_path, 0777) == 0 &&
+              listen(fd, 1) == 0);
         view_act(v, ACT_CONNECT, sun.sun_path, NULL, 0, CONNECT_UNIX);
         CHECK(view_receive(v, &r) && r.m.operation == OPERATION_CONNECT);
         CHECK_STR(r.texts[1], sun.sun_path);
@@ -321,8 +323,8 @@ static void test_packets_wait_for_their_level(void) {
         view_act(&v, ACT_STAT, TEST_HOME "/nothing", NULL, 0, 0);
         CHECK(!view_result(&v, &done, 50));
         for (uint32_t i = 0; i < 4; i++)
-                view_send(&v, &(struct broker_message){ .type = BROKER_LEVEL, .node = i + 1, .dev = v.devs[i + 1] }, &paths[i], 1,
-                          v.fd_levels[i + 1]);
+                view_send(&v, &(struct broker_message){ .type = BROKER_LEVEL, .node = i + 1, .dev = v.devs[i + 1] },
+                          &paths[i], 1, v.fd_levels[i + 1]);
         CHECK(view_result(&v, &done, 2000) && done.error == ENOENT);
         view_stop(&v);
 }

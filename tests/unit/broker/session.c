@@ -32,12 +32,14 @@
 
 static int install_filter(void) {
         static const int trapped[] = {
-                SYS_openat2, SYS_mkdirat, SYS_mknodat, SYS_renameat2, SYS_linkat, SYS_symlinkat, SYS_unlinkat, SYS_connect,
+                SYS_openat2,  SYS_mkdirat,   SYS_mknodat,  SYS_renameat2,
+                SYS_linkat,   SYS_symlinkat, SYS_unlinkat, SYS_connect,
 #ifdef SYS_renameat
                 SYS_renameat,
 #endif
 #ifdef SYS_open
-                SYS_creat, SYS_mkdir, SYS_mknod, SYS_rename, SYS_link, SYS_symlink, SYS_unlink, SYS_rmdir,
+                SYS_creat,    SYS_mkdir,     SYS_mknod,    SYS_rename,
+                SYS_link,     SYS_symlink,   SYS_unlink,   SYS_rmdir,
 #endif
         };
         static const struct {
@@ -70,6 +72,18 @@ static int install_filter(void) {
         prog.len = (unsigned short)n;
         return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
                             SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
+}
+
+/* No TCP connect of the session's own, to anywhere: what works under this works by the broker alone. */
+static void forbid_tcp(void) {
+        struct {
+                uint64_t fs, net;
+        } rules = { .net = 2 /* LANDLOCK_ACCESS_NET_CONNECT_TCP, Linux 6.7 */ };
+        int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
+
+        if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+                return;
+        close(fd);
 }
 
 static int64_t now_us(void) {
@@ -169,8 +183,12 @@ static int connect_wait(int fd, int fd_epoll) {
 }
 
 static int act_connect(const struct command *c, struct result *r) {
-        struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)c->flags), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-        struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons((uint16_t)c->flags), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6,
+                                     .sin6_port = htons((uint16_t)c->flags),
+                                     .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+        struct sockaddr_in sin = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)c->flags),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         struct sockaddr_un sun = { .sun_family = AF_UNIX };
         bool nonblock = c->mode == CONNECT_NONBLOCK || c->mode == CONNECT_EPOLL_FIRST;
         int type = c->mode == CONNECT_UDP ? SOCK_DGRAM : SOCK_STREAM, one = 1, fd, fd_epoll = -1, flags;
@@ -188,7 +206,8 @@ static int act_connect(const struct command *c, struct result *r) {
         }
         if (c->mode == CONNECT_BAD_FD)
                 return connect(999, sa, n_sa);
-        fd = socket(sa->sa_family, type | (nonblock ? SOCK_NONBLOCK : 0) | (c->mode == CONNECT_CLOEXEC ? SOCK_CLOEXEC : 0), 0);
+        fd = socket(sa->sa_family,
+                    type | (nonblock ? SOCK_NONBLOCK : 0) | (c->mode == CONNECT_CLOEXEC ? SOCK_CLOEXEC : 0), 0);
         if (fd < 0)
                 return -1;
         if (type == SOCK_STREAM && c->mode != CONNECT_UNIX)
@@ -238,7 +257,8 @@ static int act_connect(const struct command *c, struct result *r) {
                         r->extra |= 2;
                 return 0;
         }
-        if (c->mode == CONNECT_EPOLL_FIRST) { /* the registration is the program's own again: it can be changed and removed */
+        if (c->mode ==
+            CONNECT_EPOLL_FIRST) { /* the registration is the program's own again: it can be changed and removed */
                 struct epoll_event e = { .events = EPOLLIN, .data.u64 = 0x1234567890ULL };
 
                 if (epoll_ctl(fd_epoll, EPOLL_CTL_MOD, fd, &e) < 0 || send(fd, "ping", 4, 0) != 4 ||
@@ -254,7 +274,9 @@ static int act_connect(const struct command *c, struct result *r) {
 }
 
 static int act_own_server(const struct command *c, struct result *r) {
-        struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons((uint16_t)c->flags), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct sockaddr_in sin = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)c->flags),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         int fd_listen = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd_peer, one = 1;
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (c->mode ? SOCK_NONBLOCK : 0), 0);
         char buf[4];
@@ -277,7 +299,9 @@ static int act_own_server(const struct command *c, struct result *r) {
 }
 
 static int loopback_socket(int port) {
-        struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct sockaddr_in sin = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
         if (fd >= 0 && connect(fd, (const struct sockaddr *)&sin, sizeof(sin)) < 0)
@@ -408,8 +432,10 @@ static void act(const struct command *c, struct result *r) {
 }
 
 _Noreturn void session_run(int fd_command) {
-        int fd_listener = install_filter();
+        int fd_listener;
 
+        forbid_tcp();
+        fd_listener = install_filter();
         signal(SIGCHLD, SIG_IGN);
         prctl(PR_SET_NAME, "test-init");
         if (fd_listener < 0 || fd_send(fd_command, "", 1, &fd_listener, 1) != 0)

@@ -50,7 +50,9 @@ static void test_string_ending_at_an_unmapped_page_is_read(void **state) {
 }
 
 static void test_bad_pointers_are_faults(void **state) {
-        static const uint64_t bad[] = { 0, 16, 0xfff, UINT64_MAX, UINT64_MAX - 4095, 1ULL << 63, 0xffff800000000000ULL };
+        static const uint64_t bad[] = {
+                0, 16, 0xfff, UINT64_MAX, UINT64_MAX - 4095, 1ULL << 63, 0xffff800000000000ULL
+        };
         char out[PATH_BYTES];
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
@@ -109,7 +111,7 @@ static void test_chain_survives_hostile_names(void **state) {
         assert_int_equal(read(ready[0], &inner, sizeof(inner)), sizeof(inner));
         caller_chain(inner, own, chain, sizeof(chain));
         assert_string_equal(chain, "a) S 1 (?\n\x1finner"); /* init is not named; the separator cannot be forged */
-        caller_chain(inner, own, chain, 4); /* cut, terminated */
+        caller_chain(inner, own, chain, 4);                 /* cut, terminated */
         assert_int_equal(strlen(chain), 3);
         kill(init, SIGKILL); /* and each child with its parent */
         waitpid(init, NULL, 0);

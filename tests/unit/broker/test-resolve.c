@@ -38,7 +38,8 @@ static int set_up(void **state) {
         close(fd);
         return mkdir(in_base("/dir"), 0755) || mkdir(in_base("/dir/sub"), 0755) || symlink("dir", in_base("/link")) ||
                symlink("../file", in_base("/dir/up")) || symlink(in_base("/dir/sub"), in_base("/absolute")) ||
-               symlink("loop", in_base("/loop")) || symlink("nowhere", in_base("/dangling")) || mkfifo(in_base("/fifo"), 0600);
+               symlink("loop", in_base("/loop")) || symlink("nowhere", in_base("/dangling")) ||
+               mkfifo(in_base("/fifo"), 0600);
 }
 
 static int tear_down(void **state) {

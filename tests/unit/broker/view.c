@@ -30,12 +30,12 @@
 #include "session.h"
 
 #define STAGE "/mnt/.stage"
-#define MUST(x)                                                                                    \
-        do {                                                                                       \
-                if (!(x)) {                                                                        \
-                        fprintf(stderr, "%s:%d: %s: %m\n", __FILE__, __LINE__, #x);                \
-                        _exit(1);                                                                  \
-                }                                                                                  \
+#define MUST(x)                                                                                                        \
+        do {                                                                                                           \
+                if (!(x)) {                                                                                            \
+                        fprintf(stderr, "%s:%d: %s: %m\n", __FILE__, __LINE__, #x);                                    \
+                        _exit(1);                                                                                      \
+                }                                                                                                      \
         } while (0)
 
 static void make_user_dir(const char *path) {
@@ -58,7 +58,8 @@ int view_prepare(void) {
 }
 
 static int clone_tree(int fd_dir, const char *path, bool write) {
-        struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID | (write ? 0 : MOUNT_ATTR_RDONLY), .propagation = MS_PRIVATE };
+        struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID | (write ? 0 : MOUNT_ATTR_RDONLY),
+                                   .propagation = MS_PRIVATE };
         int fd = open_tree(fd_dir, path, AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
         if (fd >= 0 && mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
@@ -160,13 +161,16 @@ void view_start(struct view *v, bool announce) {
         v->broker = fork();
         MUST(v->broker >= 0);
         if (v->broker == 0) {
-                struct broker_options o = { .fd_service = service[1], .fd_packets = pipe_fds[0], .uid = TEST_UID, .gid = TEST_UID };
+                struct broker_options o = {
+                        .fd_service = service[1], .fd_packets = pipe_fds[0], .uid = TEST_UID, .gid = TEST_UID
+                };
                 pid_t builder = fork();
 
                 MUST(builder >= 0);
                 if (builder == 0)
                         run_builder(setup[1], pipe_fds[1], command[1]);
-                MUST(setgroups(0, NULL) == 0 && setresgid(o.gid, o.gid, o.gid) == 0 && setresuid(o.uid, o.uid, o.uid) == 0);
+                MUST(setgroups(0, NULL) == 0 && setresgid(o.gid, o.gid, o.gid) == 0 &&
+                     setresuid(o.uid, o.uid, o.uid) == 0);
                 log_init("broker", getenv("TEST_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING);
                 _exit(broker_run(&o));
         }
@@ -270,10 +274,11 @@ bool view_receive(struct view *v, struct received *ret) {
         for (s = ret->payload; s < ret->payload + ret->m.size && ret->n_texts < 16; s += strlen(s) + 1)
                 ret->texts[ret->n_texts++] = s;
         if (getenv("TEST_DEBUG"))
-                fprintf(stderr, "< type %u tag %llu node %u token %u kind %u op %u flags %u error %d: '%s' '%s' '%s' '%s' '%s'\n",
-                        ret->m.type, (unsigned long long)ret->m.tag, ret->m.node, ret->m.token, ret->m.kind, ret->m.operation,
-                        ret->m.flags, ret->m.error, ret->texts[0], ret->texts[1], ret->texts[2], ret->texts[3],
-                        ret->texts[4]);
+                fprintf(stderr,
+                        "< type %u tag %llu node %u token %u kind %u op %u flags %u error %d: '%s' '%s' '%s' '%s' '%s'\n",
+                        ret->m.type, (unsigned long long)ret->m.tag, ret->m.node, ret->m.token, ret->m.kind,
+                        ret->m.operation, ret->m.flags, ret->m.error, ret->texts[0], ret->texts[1], ret->texts[2],
+                        ret->texts[3], ret->texts[4]);
         return true;
 }
 
@@ -295,7 +300,8 @@ bool view_result(struct view *v, struct result *ret, int ms) {
         struct pollfd p = { .fd = v->fd_command, .events = POLLIN };
         size_t n, n_fds;
 
-        return poll(&p, 1, ms) == 1 && fd_recv(v->fd_command, ret, sizeof(*ret), &n, NULL, 0, &n_fds) == 0 && n == sizeof(*ret);
+        return poll(&p, 1, ms) == 1 && fd_recv(v->fd_command, ret, sizeof(*ret), &n, NULL, 0, &n_fds) == 0 &&
+               n == sizeof(*ret);
 }
 
 int view_quiet(struct view *v, int act, const char *path, const char *path2, int flags, int mode) {
@@ -374,7 +380,8 @@ int view_attach(struct view *v, int node, const char *name, int fd_object, bool 
 }
 
 int view_detach(struct view *v, int node, const char *name) {
-        return unlinkat(v->fd_levels[node], name, AT_REMOVEDIR) == 0 || unlinkat(v->fd_levels[node], name, 0) == 0 ? 0 : -1;
+        return unlinkat(v->fd_levels[node], name, AT_REMOVEDIR) == 0 || unlinkat(v->fd_levels[node], name, 0) == 0 ? 0
+                                                                                                                   : -1;
 }
 
 int view_attach_level(struct view *v, int parent, const char *name, int node, const char *path, uint32_t token) {

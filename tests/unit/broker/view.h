@@ -35,15 +35,15 @@ enum act {
         ACT_RMDIR,
         ACT_MKNOD,
         ACT_EXECUTE,
-        ACT_STAT_LOOP, /* flags times; result.us */
-        ACT_OPEN_LOOP, /* open for writing and close, flags times */
-        ACT_BURST,     /* flags threads, each stats path + its number once, mode rounds */
-        ACT_CONNECT,   /* port = flags; mode: enum connect_mode; result.extra: bytes echoed */
+        ACT_STAT_LOOP,    /* flags times; result.us */
+        ACT_OPEN_LOOP,    /* open for writing and close, flags times */
+        ACT_BURST,        /* flags threads, each stats path + its number once, mode rounds */
+        ACT_CONNECT,      /* port = flags; mode: enum connect_mode; result.extra: bytes echoed */
         ACT_CONNECT_LOOP, /* port = flags, mode times: value: successes */
         ACT_OWN_SERVER,   /* listens on port = flags, connects to it, mode: non-blocking; result.extra: bytes */
         ACT_BULK,         /* port = flags, mode MiB echoed */
-        ACT_BAD_POINTER, /* an open whose path pointer leads nowhere */
-        ACT_WRITABLE,  /* opens path read-only, then again through /proc/self/fd for writing: result of the second */
+        ACT_BAD_POINTER,  /* an open whose path pointer leads nowhere */
+        ACT_WRITABLE,     /* opens path read-only, then again through /proc/self/fd for writing: result of the second */
 };
 enum connect_mode {
         CONNECT_BLOCKING,
