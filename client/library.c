@@ -25,8 +25,12 @@ static char *library_error_text(const struct policy_error *err) {
                          : mem_format("%s: %s", err->source, err->message);
 }
 
-/* Return: heap text; NULL with errno (EFBIG: longer than a policy file may be). */
-static char *library_slurp(const char *path, size_t *ret_n) {
+/*
+ * @foreign: may the file belong to just anybody: one that the person named may, one that merely lies in the directory
+ * of profiles must be the person's or root's (else EPERM).
+ * Return: heap text; NULL with errno (EFBIG: longer than a policy file may be).
+ */
+static char *library_slurp(const char *path, bool foreign, size_t *ret_n) {
         _cleanup_close_ int fd = strcmp(path, "-") == 0 ? fd_dup(STDIN_FILENO)
                                                         : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         _cleanup_free_ char *text = mem_need(malloc(POLICY_TEXT_MAX + 2));
@@ -37,6 +41,10 @@ static char *library_slurp(const char *path, size_t *ret_n) {
                 return NULL;
         if (S_ISDIR(st.st_mode)) {
                 errno = EISDIR;
+                return NULL;
+        }
+        if (!foreign && st.st_uid != getuid() && st.st_uid != 0) {
+                errno = EPERM;
                 return NULL;
         }
         n = fd_read_full(fd, text, POLICY_TEXT_MAX + 1);
@@ -50,7 +58,7 @@ static char *library_slurp(const char *path, size_t *ret_n) {
 }
 
 char *library_read(const char *path, size_t *ret_n) {
-        char *text = library_slurp(path, ret_n);
+        char *text = library_slurp(path, true, ret_n);
 
         if (!text) {
                 _cleanup_free_ char *shown = out_escaped(path);
@@ -89,7 +97,7 @@ static int library_add_file(struct library *l, enum policy_kind kind, const char
         size_t n = 0;
         int r;
 
-        text = library_slurp(path, &n);
+        text = library_slurp(path, !user, &n);
         if (!text && !user)
                 return say_error("%s: %s", path, strerror(errno));
         if (entry && user) {
@@ -97,7 +105,7 @@ static int library_add_file(struct library *l, enum policy_kind kind, const char
                 entry->user = true;
         }
         if (!text) {
-                entry->error = mem_format("%s: %s", path, strerror(errno));
+                entry->error = mem_format("%s: %s", path, errno == EPERM ? "belongs to another user" : strerror(errno));
                 return 0;
         }
         r = policy_store_add(l->store, kind, name, text, n, path, user, &err);

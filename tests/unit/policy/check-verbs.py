@@ -66,6 +66,13 @@ class Verbs(unittest.TestCase):
         self.assertIn('bad.json:1:3: unknown key', profiles['bad']['error'])
         self.assertIn('[error: ', self.run_verb('profile', 'list'))
 
+    def test_profile_of_another_user_is_not_used(self):
+        if os.getuid() != 0:
+            self.skipTest('only root can give files away')
+        os.chown(self.write('given', '{}'), 12345, 12345)
+        self.assertIn('belongs to another user', {p['name']: p for p in self.json('policy', 'profiles')}['given']['error'])
+        self.run_verb('policy', 'show', 'given', status=1)
+
     def test_show_and_diff(self):
         shown = self.json('policy', 'show', 'claude-code')
         self.assertIn('$HOME/.claude', shown['filesystem']['allow'])
