@@ -47,6 +47,10 @@ enum {
         MONITOR_RESTARTS_MAX = 100, /* of the service, in our life */
 };
 
+/* Stand-ins below the runtime directory, mode 0: what a mask shows. */
+#define MONITOR_MASK_FILE "mask"
+#define MONITOR_MASK_DIR "mask.d"
+
 /* What an epoll event is about; the session's table index in the low half. */
 enum monitor_watch { WATCH_LISTEN = 1, WATCH_SERVICE, WATCH_SIGNALS, WATCH_BUILDER, WATCH_INIT };
 
@@ -535,6 +539,14 @@ static int monitor_make_mask(struct monitor *m, const char *name, bool directory
         return *ret < 0 ? err_raise(-errno) : 0;
 }
 
+static void monitor_remove_mask(struct monitor *m, const char *name, int flags) {
+        int fd = open(m->options->runtime_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd >= 0)
+                (void)unlinkat(fd, name, flags);
+        fd_close(&fd);
+}
+
 /* /dev/autofs, or a node of our own where /dev is a minimal one (10:235, Documentation/admin-guide/devices.txt). */
 static int monitor_open_autofs(struct monitor *m) {
         char path[600];
@@ -630,9 +642,9 @@ static int monitor_start(struct monitor *m) {
         if (r)
                 return r;
         m->fd_autofs = monitor_open_autofs(m);
-        r = monitor_make_mask(m, "mask", false, &m->fd_mask[0]);
+        r = monitor_make_mask(m, MONITOR_MASK_FILE, false, &m->fd_mask[0]);
         if (r == 0)
-                r = monitor_make_mask(m, "mask.d", true, &m->fd_mask[1]);
+                r = monitor_make_mask(m, MONITOR_MASK_DIR, true, &m->fd_mask[1]);
         if (r == 0)
                 r = cgroup_init(&m->cgroup, (uint32_t)(st.st_ino ^ st.st_dev << 20));
         if (r)
@@ -700,6 +712,8 @@ static void monitor_stop(struct monitor *m) {
                 usleep(5000);
         cgroup_done(&m->cgroup);
         (void)rmdir(m->staging);
+        monitor_remove_mask(m, MONITOR_MASK_FILE, 0);
+        monitor_remove_mask(m, MONITOR_MASK_DIR, AT_REMOVEDIR);
 }
 
 int monitor_run(const struct monitor_options *options) {

@@ -3,7 +3,9 @@
  */
 #include "daemon/target/spec.h"
 
+#include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +66,17 @@ int spec_open(int fd, struct spec *ret) {
         return 0;
 }
 
+/* A shell script without "#!" is text; a broken or foreign binary is not, and no shell should chew on it. */
+static bool spec_is_text(const char *path) {
+        char head[128];
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof(head));
+
+        if (fd >= 0)
+                close(fd);
+        return n >= 0 && !memchr(head, 0, (size_t)n) && !(n >= 4 && memcmp(head, "\177ELF", 4) == 0);
+}
+
 static int spec_exec_path(const struct spec *spec, const char *path) {
         char **argv;
         size_t n = 0;
@@ -71,6 +84,8 @@ static int spec_exec_path(const struct spec *spec, const char *path) {
         execve(path, spec->argv, spec->envp);
         if (errno != ENOEXEC)
                 return -errno;
+        if (!spec_is_text(path))
+                return -ENOEXEC;
         while (spec->argv[n])
                 n++;
         argv = calloc(n + 2, sizeof(*argv));
