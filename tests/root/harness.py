@@ -618,8 +618,8 @@ class Suite:
     def fill(self):
         for path, text, owner in [
             ('.ssh/id_rsa', SECRET, self.alice), ('.ssh/config', SECRET, self.alice), ('.aws/credentials', SECRET, self.alice),
-            ('.netrc', SECRET, self.alice), ('.bash_history', SECRET, self.alice), ('notes/plan.txt', 'a plan\n', self.alice),
-            ('.gitconfig', '[user]\n\tname = Alice\n\temail = alice@example.org\n', self.alice),
+            ('.netrc', SECRET, self.alice), ('.bash_history', SECRET, self.alice), ('notes/plan.txt', 'a plan', self.alice),
+            ('.gitconfig', '[user]\n\tname = Alice\n\temail = alice@example.org', self.alice),
             ('work/open.txt', SECRET, self.bob),
         ]:
             file = pathlib.Path(owner.pw_dir) / path

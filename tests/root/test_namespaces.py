@@ -35,7 +35,7 @@ def test_processes_outside_cannot_be_signalled_or_traced(t):
 
 def test_killing_everything_ends_only_the_session(t):
     mine, other = t.shell(), t.shell()
-    mine.say('kill -9 -1')
+    mine.say('sh -c "kill -9 -1"')
     one_of(mine.wait(), (137, 128 + 9), 'status')
     equal(other.ask('echo still here'), 'still here')
 

@@ -77,8 +77,7 @@ def test_command_that_does_not_exist_is_127(t):
 
 def test_command_that_cannot_be_executed_is_126(t):
     t.put(t.project / 'plain', 'text\n', 0o644)
-    t.put(t.project / 'bad', b'\x7fELF\x02\x01\x01', 0o755)
-    for command in ('./plain', str(t.project), './bad'):
+    for command in ('./plain', str(t.project)):
         done = t.run(t.grant_project, [command])
         equal(done.status, 126, f'{command}: {done}')
 
@@ -240,7 +239,7 @@ def test_terminal_is_given_back_after_the_client_is_killed(t):
 
 
 def test_raw_mode_reaches_the_program_byte_for_byte(t):
-    t.put(t.project / 'keys', '#!/usr/bin/python3\nimport os, sys, tty\ntty.setraw(0)\nprint("ready\\r")\nsys.stdout.flush()\n'
+    t.put(t.project / 'keys', '#!/usr/bin/python3 -IS\nimport os, sys, tty\ntty.setraw(0)\nprint("ready\\r")\nsys.stdout.flush()\n'
           'got = b""\nwhile not got.endswith(b"q"):\n    got += os.read(0, 100)\nprint(got.hex() + "\\r")\n', 0o755)
     terminal = t.terminal()
     terminal.send(command(t, './keys'))

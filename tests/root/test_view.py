@@ -338,7 +338,7 @@ def test_a_denied_folder_replaced_on_the_host_stays_denied(t):
     session = t.shell(['--allow', str(h)])
     (h / '.aws').rename(h / '.aws-old')
     try:
-        t.put(h / '.aws/credentials', SECRET)
+        t.put(h / '.aws/credentials', SECRET + '\n')
         got = session.ask(f'cat {h}/.aws/credentials')
         true(SECRET not in got, f'the new folder is read: {got}')
     finally:
@@ -423,14 +423,13 @@ def test_names_with_strange_bytes_are_names(t):
 
 
 def test_two_sessions_do_not_see_each_other(t):
-    a, b = t.put(t.home / 'one' / t.project.name / 'x', SECRET).parent, t.put(t.home / 'two' / t.project.name / 'x', SECRET).parent
+    a, b = t.put(t.home / 'one' / t.project.name / 'x', SECRET + '\n').parent, t.put(t.home / 'two' / t.project.name / 'x', SECRET + '\n').parent
     first, second = t.shell(['--allow', str(a)], cwd=a), t.shell(['--allow', str(b)], cwd=b)
     for session, other in ((first, b), (second, a)):
         with t.person(lambda p: ['deny', str(p['id'])]):
             true(SECRET not in session.ask(f'cat {other}/x'), 'the other session’s folder is read')
         equal(session.ask('cat x'), SECRET)
         equal(session.ask('ls /proc | grep -c "^[0-9]"') in ('2', '3', '4', '5'), True, 'only its own processes')
-    equal(first.ask('kill -0 $(($$ + 1)) && echo seen || echo none').split(': ')[-1] != '', True)
 
 
 def test_deleted_and_recreated_folder_on_the_host_is_not_silently_another(t):
@@ -439,7 +438,7 @@ def test_deleted_and_recreated_folder_on_the_host_is_not_silently_another(t):
     equal(session.ask(f'cat {folder}/x; echo'), 'old')
     moved = folder.with_name(folder.name + '-moved')
     folder.rename(moved)
-    t.put(folder / 'x', SECRET)
+    t.put(folder / 'x', SECRET + '\n')
     # the grant is the object that was opened, whatever stands at its name now
     true(SECRET not in session.ask(f'cat {folder}/x; echo'), 'the grant moved to another folder')
     equal((moved / 'x').read_text(), 'old')
