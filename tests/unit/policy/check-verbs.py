@@ -7,6 +7,7 @@ check-verbs.py — policy, profile, why and completion as a person uses them, in
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -188,6 +189,21 @@ class Verbs(unittest.TestCase):
         done = subprocess.run(['bash', '-c', 'source "$1"; COMP_WORDS=(nonoctl policy sh); COMP_CWORD=2; _nonoctl; '
                                'echo "${COMPREPLY[@]}"', 'bash', str(script)], capture_output=True, text=True)
         self.assertEqual((done.stdout, done.stderr), ('show\n', ''))
+
+    def test_completed_options_are_those_of_the_help(self):
+        words = self.run_verb('completion', 'bash')
+        branches = re.findall(r"^        '(\w+) (\w*)'\)\n            options='(.*) --help'$", words, re.M)
+        self.assertGreater(len(branches), 25)
+        for verb in branches:
+            help_text = self.run_verb(*[word for word in verb[:2] if word], '--help')
+            for option in verb[2].split():
+                self.assertRegex(help_text, rf'{option}\b', verb[:2])
+
+    def test_completed_verbs_are_those_of_nonoctl(self):
+        verbs = re.findall(r'^  (\w+) ', self.run_verb('--help').split('\n\n')[1] + '\n', re.M)
+        branches = re.findall(r"^        '(\w+) '\)$", self.run_verb('completion', 'bash'), re.M)
+        self.assertIn('spawn', verbs)
+        self.assertEqual(sorted(set(verbs) | set(branches)), sorted(branches), verbs)
 
     def test_schema_and_guide(self):
         schema = json.loads(self.run_verb('profile', 'schema'))
