@@ -12,10 +12,12 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "check.h"
 #include "common/cleanup.h"
 #include "common/fd.h"
+#include "daemon/broker/broker.h"
 #include "view.h"
 
 static void host_file(const char *path) {
@@ -40,6 +42,43 @@ static void expect_ready(struct view *v) {
 
         CHECK(view_receive(v, &r) && r.m.type == BROKER_READY);
         received_done(&r);
+}
+
+static void test_broker_has_no_privilege_and_cannot_be_looked_at(struct view *v) {
+        char path[64], text[4096] = "";
+        struct stat st;
+        int fd;
+
+        snprintf(path, sizeof(path), "/proc/%d/status", (int)v->broker);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        CHECK(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+        close(fd);
+        CHECK(strstr(text, "CapPrm:\t0000000000000000") && strstr(text, "CapEff:\t0000000000000000"));
+        CHECK(strstr(text, "NoNewPrivs:\t1") && strstr(text, "Uid:\t61234\t61234\t61234\t61234"));
+        snprintf(path, sizeof(path), "/proc/%d/environ", (int)v->broker);
+        CHECK(stat(path, &st) == 0 &&
+              st.st_uid == 0); /* not dumpable: root's, so no other program of the user reads it */
+}
+
+/* A monitor that forgot to drop something gets no broker. */
+static void test_broker_with_privileges_does_not_start(void) {
+        int service[2], packets[2], status = 0;
+        pid_t pid;
+
+        CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, service) == 0 && pipe2(packets, O_CLOEXEC) == 0);
+        for (int uid = 0; uid <= TEST_UID; uid += TEST_UID) {
+                pid = fork();
+                if (pid == 0)
+                        _exit(broker_run(&(struct broker_options){ .fd_service = service[1],
+                                                                   .fd_packets = packets[0],
+                                                                   .uid = (uid_t)uid,
+                                                                   .gid = (gid_t)uid }));
+                CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 1);
+        }
+        close(service[0]);
+        close(service[1]);
+        close(packets[0]);
+        close(packets[1]);
 }
 
 static void test_missing_name_is_enoent_without_a_message(struct view *v) {
@@ -350,9 +389,11 @@ int main(void) {
         if (view_prepare() != 0)
                 return 77;
         setrlimit(RLIMIT_NOFILE, &limit);
+        test_broker_with_privileges_does_not_start();
         test_packets_wait_for_their_level();
         view_start(&v, true);
         expect_ready(&v);
+        test_broker_has_no_privilege_and_cannot_be_looked_at(&v);
         test_missing_name_is_enoent_without_a_message(&v);
         test_existing_name_asks_and_fail_is_enoent(&v);
         test_attached_folder_is_used_natively(&v);
