@@ -200,7 +200,7 @@ class Verbs(unittest.TestCase):
                 self.assertRegex(help_text, rf'{option}\b', verb[:2])
 
     def test_completed_verbs_are_those_of_nonoctl(self):
-        verbs = re.findall(r'^  (\w+) ', self.run_verb('--help').split('\n\n')[1] + '\n', re.M)
+        verbs = re.findall(r'^  (\w+) ', self.run_verb('--help').split('\n\n')[2] + '\n', re.M)
         branches = re.findall(r"^        '(\w+) '\)$", self.run_verb('completion', 'bash'), re.M)
         self.assertIn('spawn', verbs)
         self.assertEqual(sorted(set(verbs) | set(branches)), sorted(branches), verbs)
