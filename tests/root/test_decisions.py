@@ -326,10 +326,12 @@ def test_claude_code_profile_saves_its_settings_file(t):
     got = t.probe(['-p', 'claude-code'], {
         'write': f'write("{t.home}/.claude.json.tmp.{os.getpid()}.abc", "{{}}")',
         'rename': f'os.rename("{t.home}/.claude.json.tmp.{os.getpid()}.abc", "{t.home}/.claude.json")',
+        'write again': f'write("{t.home}/.claude.json.tmp.{os.getpid()}.def", "{{1}}")',
+        'rename again': f'os.rename("{t.home}/.claude.json.tmp.{os.getpid()}.def", "{t.home}/.claude.json")',
         'read': f'read("{t.home}/.claude.json")', 'lock': f'[os.mkdir("{t.home}/.claude.json.lock"), os.rmdir("{t.home}/.claude.json.lock")] and "locked"',
         'folder': f'[os.makedirs("{t.home}/.claude/projects", exist_ok=True), write("{t.home}/.claude/projects/x")] and "made"',
     })
-    equal(got, {'write': 'ok', 'rename': 'ok', 'read': '{}', 'lock': 'locked', 'folder': 'made'})
+    equal(got, {'write': 'ok', 'rename': 'ok', 'write again': 'ok', 'rename again': 'ok', 'read': '{1}', 'lock': 'locked', 'folder': 'made'})
     equal(t.asked, [], 'requests')
 
 

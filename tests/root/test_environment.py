@@ -63,8 +63,8 @@ def test_a_large_environment_and_many_arguments_arrive(t):
     equal(done.out.strip(), '5000')
 
 
-def test_an_environment_beyond_the_limit_is_our_own_error(t):
+def test_an_environment_beyond_the_limit_is_refused_with_a_message(t):
     # more than EXEC_SPEC_MAX (2 MiB); the kernel takes that much only from a program with a large stack
     script = ('import os, sys\nos.execve(sys.argv[1], [sys.argv[1], "run", "--", "true"], {**os.environ, **{f"B{i}": "x" * 120000 for i in range(20)}})')
     done = t.as_user(['sh', '-c', 'ulimit -s unlimited && exec /usr/bin/python3 -c "$0" "$1"', script, t.m.nonoctl])
-    true(done.status == 125 and done.err.strip(), repr(done))
+    true(done.status in (125, 126) and "too large" in done.err, repr(done))
