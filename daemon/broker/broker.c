@@ -99,7 +99,7 @@ static void broker_home(struct broker *b, const char *given) {
                 return;
         }
         if (resolve_path(given, 0, NULL, NULL, &r) == 0 && r.error == 0 && r.kind == OBJECT_DIR)
-                strcpy(b->home, r.path);
+                path_copy(b->home, r.path);
         resolved_done(&r);
 }
 

@@ -292,13 +292,11 @@ static void connects_unclear(struct connects *c, const struct notice *n, int err
 
 static void connects_internet(struct connects *c, const struct notice *n, const union address *a, socklen_t n_address) {
         _cleanup_close_ int fd_old = socket_take(n->tid, (int)n->args[0]);
-        struct socket_facts facts;
+        struct socket_facts facts = { 0 };
         uint16_t port;
         int error;
 
         error = fd_old < 0 ? -fd_old : -socket_facts(&c->template, fd_old, &facts);
-        if (fd_old < 0)
-                fd_old = -1;
         if (!notify_is_valid(c->notify, n->id))
                 return;
         if (error == EPERM || error == EMFILE || error == ENFILE) {

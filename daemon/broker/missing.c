@@ -206,7 +206,7 @@ static struct missing_directory *missing_directory(struct missing *m, uint32_t n
                 (void)inotify_rm_watch(m->fd, watch);
                 return NULL;
         }
-        strcpy(d->path, path);
+        memcpy(d->path, path, strlen(path) + 1);
         d->node = node;
         d->watch = watch;
         d->next = m->directories;
@@ -233,7 +233,7 @@ static void missing_plant(struct missing *m, uint32_t node, const char *director
                 missing_directory_drop(m, d);
                 return;
         }
-        strcpy(n->name, name);
+        memcpy(n->name, name, strlen(name) + 1);
         n->directory = d;
         bucket = &m->buckets[missing_hash(node, name) % ELEMENTSOF(m->buckets)];
         n->next = *bucket;

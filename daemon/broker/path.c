@@ -9,6 +9,13 @@
 
 #include "common/cleanup.h"
 
+void path_copy(char *ret, const char *path) {
+        size_t n = strnlen(path, PATH_BYTES - 1);
+
+        memcpy(ret, path, n);
+        ret[n] = '\0';
+}
+
 int path_join(const char *base, const char *path, char *ret) {
         size_t n_path = strnlen(path, PATH_BYTES), n_base;
 

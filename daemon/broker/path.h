@@ -12,6 +12,8 @@ enum {
 };
 enum { PATH_OK = 0, PATH_E_INVALID = 1 };
 
+/* Copies at most PATH_BYTES - 1 bytes and a NUL. */
+void path_copy(char *ret, const char *path);
 /**
  * path_join() - @path as seen from directory @base, not normalised
  * @base: absolute; ignored when @path is absolute

@@ -55,10 +55,8 @@ int place_find(const struct levels *levels, int fd_root, const char *path, struc
                 return PLACE_E_ELSEWHERE;
         memcpy(ret->name, name, n_name);
         fd = place_open(fd_root, parent, O_PATH | O_DIRECTORY);
-        if (fd < 0) {
-                fd = -1;
+        if (fd < 0)
                 return PLACE_E_ELSEWHERE;
-        }
         if (fstatfs(fd, &sf) < 0 || fstat(fd, &ret->parent) < 0 || resolve_fd_path(fd, ret->path) != 0)
                 return PLACE_E_ELSEWHERE;
         n = strlen(ret->path);

@@ -73,10 +73,8 @@ static void plan_widen(struct planner *p, int fd, const char *path, const char *
                 if (!g || g->write)
                         continue;
                 fd_host = resolve_exact(names[i]);
-                if (fd_host < 0) {
-                        fd_host = -1;
+                if (fd_host < 0)
                         continue;
-                }
                 if (fstat(fd_host, &st) < 0 || st.st_dev != here.st_dev || st.st_ino != here.st_ino ||
                     !resolve_may(fd_host, W_OK))
                         continue;
@@ -101,10 +99,8 @@ static void plan_widen_parent(struct planner *p, const struct place *place, enum
         if (n > 1)
                 parent[n - 1] = '\0';
         fd = place_open(p->fd_root, parent, O_PATH | O_DIRECTORY);
-        if (fd < 0) {
-                fd = -1;
+        if (fd < 0)
                 return;
-        }
         plan_widen(p, fd, parent, NULL, operation);
         snprintf(p->plan->path, sizeof(p->plan->path), "%s", place->path);
 }
@@ -149,8 +145,6 @@ static void plan_open_existing(struct planner *p) {
         char path[PATH_BYTES];
 
         if (fd < 0 || resolve_fd_path(fd, path) != 0) {
-                if (fd < 0)
-                        fd = -1;
                 if (p->call->flags & O_CREAT)
                         plan_widen_parent(p, &p->plan->place, OPERATION_CREATE);
                 return;
@@ -171,11 +165,9 @@ static void plan_open(struct planner *p) {
                 _cleanup_close_ int fd = place_open(p->fd_root, p->call->path, O_PATH | O_DIRECTORY);
                 char path[PATH_BYTES];
 
-                if (fd < 0)
-                        fd = -1;
-                else if (plan_is_autofs(fd))
+                if (fd >= 0 && plan_is_autofs(fd))
                         plan_fail(p, EOPNOTSUPP);
-                else if (resolve_fd_path(fd, path) == 0) {
+                else if (fd >= 0 && resolve_fd_path(fd, path) == 0) {
                         plan_widen(p, fd, path, NULL, OPERATION_CREATE);
                         snprintf(p->plan->path, sizeof(p->plan->path), "%s", path);
                 }
@@ -241,7 +233,6 @@ static void plan_link(struct planner *p) {
         fd = place_open(p->fd_root, p->call->path2, O_PATH | follow);
         if (fd < 0) {
                 plan_fail(p, -fd);
-                fd = -1;
                 return;
         }
         plan_fail(p, EXDEV);

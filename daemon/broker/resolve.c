@@ -134,7 +134,7 @@ static int resolve_cross(struct resolve_walk *w, int fd, const char *path) {
                 w->fd = resolve_openat2(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
                 if (w->fd < 0)
                         return -w->fd;
-                strcpy(w->out->path, "/");
+                path_copy(w->out->path, "/");
         }
         return 0;
 }
@@ -216,10 +216,10 @@ static int resolve_step(struct resolve_walk *w, const char *name, int *ret) {
                 int error = resolve_cross(w, fd, path);
 
                 if (error)
-                        strcpy(w->out->path, path);
+                        path_copy(w->out->path, path);
                 return error;
         }
-        strcpy(w->out->path, path);
+        path_copy(w->out->path, path);
         if (!last && !S_ISDIR(st.st_mode))
                 return ENOTDIR;
         if (last) {
@@ -268,7 +268,7 @@ static int resolve_confirm(struct resolved *r) {
         fd = resolve_exact(path);
         if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != r->stat.st_dev || st.st_ino != r->stat.st_ino)
                 return ESTALE;
-        strcpy(r->path, path);
+        path_copy(r->path, path);
         return 0;
 }
 
@@ -286,7 +286,7 @@ static bool resolve_straight(const char *path, unsigned flags, struct resolved *
         fd = resolve_openat2(AT_FDCWD, path, O_PATH | O_NOFOLLOW, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
         if (fd == -ENOENT && !(flags & RESOLVE_F_CREATE_DIR)) {
                 ret->error = ENOENT;
-                strcpy(ret->path, path);
+                path_copy(ret->path, path);
                 return true;
         }
         if (fd < 0)
@@ -297,7 +297,7 @@ static bool resolve_straight(const char *path, unsigned flags, struct resolved *
                 return false;
         }
         ret->fd = fd;
-        strcpy(ret->path, path);
+        path_copy(ret->path, path);
         return true;
 }
 
@@ -307,7 +307,7 @@ int resolve_path(const char *path, unsigned flags, const char *home, const char 
 
         memset(ret, 0, sizeof(*ret));
         ret->fd = -1;
-        strcpy(ret->path, "/");
+        path_copy(ret->path, "/");
         if (n == 0 || path[0] != '/' || n >= PATH_BYTES) {
                 ret->error = n >= PATH_BYTES ? ENAMETOOLONG : EINVAL;
                 return 0;
@@ -332,7 +332,7 @@ int resolve_path(const char *path, unsigned flags, const char *home, const char 
                 fd_close(&ret->fd);
                 snprintf(text, sizeof(text), "%s/%s", ret->path, w.todo);
                 if (path_normalise(text, normal) == 0)
-                        strcpy(ret->path, normal);
+                        path_copy(ret->path, normal);
                 return 0;
         }
         ret->kind = resolve_kind(ret->stat.st_mode);
@@ -357,7 +357,7 @@ int resolve_home(uid_t uid, char *ret) {
                 return PATH_E_INVALID;
         bad = resolve_path(pw.pw_dir, 0, NULL, NULL, &r) < 0 || r.error || r.kind != OBJECT_DIR;
         if (!bad)
-                strcpy(ret, r.path);
+                path_copy(ret, r.path);
         resolved_done(&r);
         return bad ? PATH_E_INVALID : 0;
 }

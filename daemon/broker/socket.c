@@ -275,10 +275,8 @@ static void socket_repair_one(pid_t tid, int fd_number, int number, const struct
         if (!socket_find_registration(text, number, old, &r.event))
                 return;
         fd_epoll = socket_take(tid, fd_number);
-        if (fd_epoll < 0) {
-                fd_epoll = -1;
+        if (fd_epoll < 0)
                 return;
-        }
         r.fd_epoll = fd_epoll;
         socket_register_helper(&r);
 }
