@@ -19,6 +19,7 @@
 #include <limits.h>
 #include <linux/auto_fs.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -153,7 +154,12 @@ static int waiting_add(struct levels *l, uint32_t node, const struct autofs_v5_p
 
         for (w = l->by_tid[p->pid % LEVELS_BUCKETS]; w; w = w->next_tid)
                 if (w->tid == (pid_t)p->pid) {
-                        waiting_drop(l, w); /* it moved on: the monitor answered */
+                        struct pollfd dead = { .fd = w->fd_pid, .events = POLLIN };
+
+                        if (poll(&dead, 1, 0) > 0)
+                                waiting_gone(w); /* the number is another's by now */
+                        else
+                                waiting_drop(l, w); /* it moved on: the monitor answered */
                         break;
                 }
         if (l->n_waiting >= BROKER_WAITING_MAX) {
