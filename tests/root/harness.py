@@ -130,9 +130,17 @@ class Daemon:
         return [self.m.nonod, f'--socket={self.socket}', f'--runtime-dir={self.base}', f'--state-dir={self.state}',
                 f'--policy-dir={self.m.policy}', f'--log-level={os.environ.get("NONOD_TESTS_LOG", "debug")}']
 
+    @staticmethod
+    def confined():
+        """With the capabilities that the unit file leaves it, so that a missing one is found here."""
+        unit = pathlib.Path(__file__).resolve().parents[2] / 'systemd/nonod.service.in'
+        names = [name.removeprefix('CAP_').lower() for line in unit.read_text().splitlines()
+                 if line.startswith('CapabilityBoundingSet=') for name in line.partition('=')[2].split()]
+        return ['setpriv', '--no-new-privs', '--inh-caps=-all', '--bounding-set=-all,' + ','.join('+' + n for n in names), '--']
+
     def start(self, ready):
         with open(self.log, 'ab') as log:
-            self.process = subprocess.Popen(self.m.argv_as(None, self.argv()), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.process = subprocess.Popen(self.m.argv_as(None, [*self.confined(), *self.argv()]), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LANG': 'C.UTF-8'}, cwd='/')
         self.m.record.add('processes', [self.process.pid, machine.start_time(self.process.pid)])
         deadline = time.monotonic() + STEP_S
