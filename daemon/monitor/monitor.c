@@ -171,11 +171,12 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
 /* What on_node() gathered goes to the builder; its mounts are then the builder's alone. */
 static void monitor_flush_nodes(struct monitor *m) {
         struct session *s = monitor_session(m, m->pack_session);
+        size_t n_fds = m->pack.n_fds; /* sending forgets it */
         int r = 0;
 
         if (s && s->fd_builder >= 0)
                 r = pack_send(&m->pack, s->fd_builder);
-        fd_close_many(m->pack.fds, m->pack.n_fds);
+        fd_close_many(m->pack.fds, n_fds);
         m->pack.n = m->pack.n_fds = 0;
         if (r) {
                 session_kill(s, &m->cgroup);
