@@ -109,19 +109,36 @@ def test_init_of_a_session_killed(t):
 
 def test_service_killed_is_replaced_and_access_only_shrinks(t):
     secret = t.outside('a.txt')
+    time.sleep(1.2)                                     # one that dies in its first second cannot live: that ends the daemon
     session, asking = t.shell(), t.shell()
+    inits = [session.info['pid'], asking.info['pid']]
     waiting(t, asking, secret)
     before = t.daemon.service_pid()
     os.kill(before, signal.SIGKILL)
     eventually(lambda: t.ctl('ps').status == 0 and t.daemon.service_pid() != before, 'a new one answers')
-    for s in (session, asking):
-        if s.process.poll() is None:
-            try:
-                true(SECRET not in s.ask(f'cat {secret}', 15), 'more can be read than before')
-            except Failure:
-                pass
-        s.end()
+    equal(t.prompts(), [], 'what waited is denied')
+    adopted = t.sessions()
+    equal(sorted(s['pid'] for s in adopted), sorted(inits), 'the new one lists what still runs')
     equal(t.sh(t.grant_project, 'echo new session').out, 'new session\n')
+    for s in adopted:
+        t.ctl_ok('stop', s['id'], '--force')
+    eventually(lambda: not t.sessions(), 'and can end it')
+    for s in (session, asking):
+        one_of(s.process.wait(10), (125, 137), 'the client says that it lost the daemon')
+        true(SECRET not in s.out_buffer.decode(), 'more was read than before')
+
+
+def test_service_that_cannot_live_ends_the_daemon(t):
+    t.daemon.stop()
+    t.suite.ensure()
+    session = t.shell()
+    os.kill(t.daemon.service_pid(), signal.SIGKILL)     # in its first second
+    equal(t.daemon.process.wait(10), 1)
+    one_of(session.process.wait(10), (125, 137), 'the client ends')
+    t.daemon.process = None
+    session.end()
+    t.suite.ensure()
+    t.nothing_left()
 
 
 def test_monitor_killed_ends_every_session(t):
