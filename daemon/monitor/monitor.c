@@ -516,8 +516,10 @@ static void on_signals(struct monitor *m) {
                 if (pid == m->service)
                         on_service_end(m, status);
                 for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX; i++)
-                        if (m->sessions[i].state != SESSION_FREE && m->sessions[i].broker == pid)
+                        if (m->sessions[i].state != SESSION_FREE && m->sessions[i].broker == pid) {
                                 m->sessions[i].broker = 0; /* that session now gets no more than it has */
+                                view_orphan(&m->sessions[i].view);
+                        }
         }
 }
 

@@ -340,6 +340,13 @@ static void view_ready(const struct view *v, uint32_t node, uint32_t token) {
                 (void)err_raise(-errno);
 }
 
+void view_orphan(struct view *v) {
+        for (size_t i = 0; i < v->n_nodes; i++)
+                if (v->nodes[i].kind == VIEW_LEVEL && v->nodes[i].fd >= 0 &&
+                    ioctl(v->nodes[i].fd, AUTOFS_IOC_CATATONIC, 0) < 0)
+                        (void)err_raise(-errno);
+}
+
 int view_attach(struct view *v, const struct monitor_message *m, int fd, int *ret_level) {
         struct view_call c = { .fd_namespace = v->fd_namespace, .fn = view_place_inside, .view = v, .ret_fd = -1,
                                .fds = { -1, -1 } };

@@ -50,5 +50,8 @@ int view_attach(struct view *v, const struct monitor_message *m, int fd, int *re
 /* Detaches a node and everything below it; open descriptors in the session survive. Return: 0; -ENOENT; -errno. */
 int view_revoke(struct view *v, uint32_t node);
 int view_widen(struct view *v, uint32_t node, bool write);
+/* Nobody reads the packets any more: levels stop asking, whoever waits gets ENOENT. Without it the first walk would be
+ * met by SIGPIPE. */
+void view_orphan(struct view *v);
 /* The nearest level at or above @node; 0 when there is none. */
 uint32_t view_level_of(const struct view *v, uint32_t node);
