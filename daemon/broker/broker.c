@@ -30,6 +30,7 @@
 #include "daemon/broker/change.h"
 #include "daemon/broker/connect.h"
 #include "daemon/broker/grants.h"
+#include "daemon/broker/guard.h"
 #include "daemon/broker/levels.h"
 #include "daemon/broker/message.h"
 #include "daemon/broker/notify.h"
@@ -44,6 +45,7 @@ struct broker {
         struct notify *notify;
         struct change *change;
         struct connects *connects;
+        struct guard *guard; /* from the first BROKER_GUARD on */
         struct loop_source *child;
         uid_t uid;
         char home[PATH_BYTES]; /* "" until asked for */
@@ -186,6 +188,21 @@ static int broker_grant(struct broker *b, struct incoming *in) {
 static int broker_ungrant(struct broker *b, struct incoming *in) {
         if (!levels_remove(b->levels, in->m.node))
                 (void)grants_remove(b->grants, in->m.node);
+        return 0;
+}
+
+static int broker_guard(struct broker *b, struct incoming *in) {
+        const char *path = peer_string(&in->cursor, in->end);
+        int r = 0;
+
+        if (!path)
+                return -EBADMSG;
+        if (!b->guard)
+                r = guard_new(b->loop, b->peer, &b->guard);
+        if (r == 0)
+                r = guard_add(b->guard, path);
+        if (r < 0) /* the mask stands; only its replacement on the host would go unnoticed */
+                log_warning("a denied path cannot be watched: %s", strerror(-r));
         return 0;
 }
 
@@ -349,6 +366,7 @@ static int broker_start(struct broker *b, const struct broker_options *o) {
 
 static void broker_stop(struct broker *b) {
         loop_source_free(b->child);
+        guard_free(b->guard);
         connects_free(b->connects);
         change_free(b->change);
         notify_free(b->notify);

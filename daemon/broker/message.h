@@ -52,6 +52,7 @@ enum broker_type {
         BROKER_UNGRANT,     /* .node of a grant, or of a level that was detached: its waiting requests get ENOENT */
         BROKER_ANSWERED,    /* .token: the monitor answered it (ATTACH, REFUSE); not watched any longer. Optional: a request
                                also ends when its thread asks again, and then BROKER_GONE may come late for a known tag */
+        BROKER_GUARD,       /* "path": denied, below a granted directory; say when something appears there */
 
         /* broker → service */
         BROKER_READY = 64, /* privileges are dropped, requests are read */
@@ -71,6 +72,7 @@ enum broker_type {
         BROKER_PLANT,      /* .node (level); "name": missed again and again; plant a negative name */
         BROKER_UNPLANT,    /* .node (level); "name": it exists on the host now */
         BROKER_CONNECTED,  /* .port .pid (of the thread) .error: a brokered connect, for events */
+        BROKER_TOUCHED,      /* "path" of a GUARD: it, or a directory above it, was made or replaced on the host */
 };
 enum {
         BROKER_F_CREATE_DIR = 1,

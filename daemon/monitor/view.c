@@ -403,6 +403,8 @@ int view_revoke(struct view *v, uint32_t id) {
                                        .node = node, .parent = parent, .fds = { -1, -1 } };
 
                 r = view_run_inside(&c);
+                if (r == -EINVAL || r == -ENOENT)
+                        r = 0; /* the host replaced what it covered: the kernel has detached it already */
         } else {
                 /* from a namespace where the name is no mount point, removing it detaches the mount everywhere: vfs_rmdir() */
                 const char *hidden_name = view_hidden_name(node, parent, id, hidden);

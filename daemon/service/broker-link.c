@@ -17,6 +17,7 @@
 #include "daemon/service/attach.h"
 #include "daemon/service/change.h"
 #include "daemon/service/channel.h"
+#include "daemon/service/guard.h"
 #include "daemon/service/pathname.h"
 #include "daemon/service/request.h"
 #include "daemon/service/run.h"
@@ -250,6 +251,14 @@ static int on_connected(struct run *r, struct broker_words *w) {
         return 0;
 }
 
+static int on_touched(struct run *r, struct broker_words *w) {
+        if (!policy_path_is_normalised(w->texts[0]))
+                return -EBADMSG;
+        if (r->state == RUN_STARTING || r->state == RUN_RUNNING)
+                guard_touched(r, w->texts[0]);
+        return 0;
+}
+
 static int on_broker_ready(struct run *r, struct broker_words *w) {
         return 0;
 }
@@ -269,6 +278,7 @@ static const struct broker_row {
         { BROKER_PLANT, 1, 0, 0, false, on_plant },
         { BROKER_UNPLANT, 1, 0, 0, false, on_plant },
         { BROKER_CONNECTED, 0, 0, 0, false, on_connected },
+        { BROKER_TOUCHED, 1, 0, 0, false, on_touched },
 };
 
 static int broker_link_row(struct run *r, const struct broker_row *row, struct broker_words *w, const char *at,

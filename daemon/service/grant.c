@@ -17,6 +17,7 @@
 #include "daemon/policy/policy.h"
 #include "daemon/service/attach.h"
 #include "daemon/service/broker-link.h"
+#include "daemon/service/guard.h"
 #include "daemon/service/pathname.h"
 #include "daemon/service/request.h"
 #include "daemon/service/run.h"
@@ -393,18 +394,6 @@ int grant_path(struct run *r, const char *path, bool write, Nono__Duration durat
 
 /* --- revoke ------------------------------------------------------------------------------------------------------- */
 
-/* Something denied lies inside a directory that stays: it is covered, when it exists. */
-static void on_mask_resolved(struct run *r, void *arg, struct resolved_object *o) {
-        struct tree_node *around;
-
-        if (o->error || policy_verdict(r->plan, o->canonical, POLICY_READ).answer != POLICY_ANSWER_DENY)
-                return;
-        around = tree_covering(r->tree, o->canonical);
-        if (around && !tree_by_path(r->tree, o->canonical))
-                (void)attach_node(r, around->id, VIEW_MASK, VIEW_INSIDE | (o->kind == OBJECT_DIR ? VIEW_MASK_DIR : 0),
-                                  o->canonical, NULL, -1, 0, NULL, NULL);
-}
-
 /* Detaches what no rule grants any more, and takes away writing that no rule grants. */
 static void grant_enforce(struct run *r, const char *path) {
         uint32_t id = TREE_ROOT;
@@ -451,7 +440,7 @@ static int grant_overrule(struct run *r, const struct policy_rule *rule, char *r
         if (e)
                 return e < 0 ? err_pass(e) : GRANT_E_LIMIT;
         if (!deny.pattern && tree_covering(r->tree, ret_path))
-                (void)broker_link_resolve(r, ret_path, 0, on_mask_resolved, NULL);
+                guard_mask(r, ret_path);
         return 0;
 }
 

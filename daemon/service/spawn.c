@@ -28,6 +28,7 @@
 #include "daemon/service/channel.h"
 #include "daemon/service/client.h"
 #include "daemon/service/exec-spec.h"
+#include "daemon/service/guard.h"
 #include "daemon/service/layout.h"
 #include "daemon/service/monitor-link.h"
 #include "daemon/service/pathname.h"
@@ -807,6 +808,7 @@ void spawn_started(struct run *r, int32_t pid) {
         reply.spawned = &spawned;
         if (r->client)
                 client_reply(r->client, r->client_seq, &reply, NULL, 0);
+        guard_start(r);
         spawn_go(r);
 }
 
