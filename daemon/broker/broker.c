@@ -206,17 +206,25 @@ static int broker_guard(struct broker *b, struct incoming *in) {
         return 0;
 }
 
+/* clang-format off */
 static const struct broker_row {
         uint32_t type;
         unsigned n_fds;
         int (*handle)(struct broker *b, struct incoming *in);
 } rows[] = {
-        { BROKER_RESOLVE, 0, broker_resolve },   { BROKER_LEVEL, 1, broker_level },
-        { BROKER_FAIL, 0, broker_fail },         { BROKER_ANSWERED, 0, broker_answered },
-        { BROKER_NOTIFIER, 1, broker_notifier }, { BROKER_VERDICT, 0, broker_verdict },
-        { BROKER_RELEASE, 0, broker_release },   { BROKER_PORT, 0, broker_port },
-        { BROKER_GRANT, 0, broker_grant },       { BROKER_UNGRANT, 0, broker_ungrant },
+        { BROKER_RESOLVE, 0, broker_resolve },
+        { BROKER_LEVEL, 1, broker_level },
+        { BROKER_FAIL, 0, broker_fail },
+        { BROKER_ANSWERED, 0, broker_answered },
+        { BROKER_NOTIFIER, 1, broker_notifier },
+        { BROKER_VERDICT, 0, broker_verdict },
+        { BROKER_RELEASE, 0, broker_release },
+        { BROKER_PORT, 0, broker_port },
+        { BROKER_GRANT, 0, broker_grant },
+        { BROKER_UNGRANT, 0, broker_ungrant },
+        { BROKER_GUARD, 0, broker_guard },
 };
+/* clang-format on */
 
 static int broker_dispatch(struct broker *b, struct incoming *in, size_t n_fds) {
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
