@@ -84,7 +84,8 @@ static void attach_forget(void *arg, struct tree_node *n) {
         n->held = NULL;
 }
 
-static void attach_level_stands(struct run *r, const struct monitor_message *m, const char *path, uint32_t token, int *fd) {
+static void attach_level_stands(struct run *r, const struct monitor_message *m, const char *path, uint32_t token,
+                                int *fd) {
         struct broker_message level = { .type = BROKER_LEVEL, .node = m->node, .dev = m->dev, .token = token };
 
         (void)broker_link_send(r, &level, path, NULL, steal_fd(fd));
@@ -126,7 +127,8 @@ static void on_attached(struct run *r, void *arg, const void *answer, const char
         attach_done(r, a, 0);
 }
 
-static int attach_fill(struct monitor_message *m, const struct tree_node *parent, const char *path, const char *target) {
+static int attach_fill(struct monitor_message *m, const struct tree_node *parent, const char *path,
+                       const char *target) {
         const char *name = m->flags & VIEW_INSIDE ? pathname_relative(path, parent->path) : pathname_last(path);
         size_t n = name ? strlen(name) : 0, n_target = target ? strlen(target) : 0;
 
@@ -150,7 +152,9 @@ static int attach_fill(struct monitor_message *m, const struct tree_node *parent
 }
 
 static int attach_send(struct run *r, struct tree_node *n, struct monitor_message *m, int *fd, struct attach *a) {
-        struct broker_message grant = { .type = BROKER_GRANT, .node = n->id, .flags = n->flags & VIEW_WRITE ? BROKER_F_WRITE : 0 };
+        struct broker_message grant = { .type = BROKER_GRANT,
+                                        .node = n->id,
+                                        .flags = n->flags & VIEW_WRITE ? BROKER_F_WRITE : 0 };
 
         if (n->kind == VIEW_DIR || n->kind == VIEW_FILE)
                 (void)broker_link_send(r, &grant, n->path, NULL, -1);
@@ -158,9 +162,11 @@ static int attach_send(struct run *r, struct tree_node *n, struct monitor_messag
         return monitor_link_ask(r, m, fd, *fd >= 0 ? 1 : 0, on_attached, a);
 }
 
-int attach_node(struct run *r, uint32_t parent, uint32_t kind, uint32_t flags, const char *path, const char *target, int fd,
-                uint32_t token, attach_fn fn, void *arg) {
-        struct monitor_message m = { .type = MONITOR_ATTACH, .parent = parent, .kind = kind, .flags = flags, .token = token };
+int attach_node(struct run *r, uint32_t parent, uint32_t kind, uint32_t flags, const char *path, const char *target,
+                int fd, uint32_t token, attach_fn fn, void *arg) {
+        struct monitor_message m = {
+                .type = MONITOR_ATTACH, .parent = parent, .kind = kind, .flags = flags, .token = token
+        };
         _cleanup_close_ int fd_object = fd;
         const struct tree_node *up = tree_by_id(r->tree, parent);
         struct tree_node *n;
@@ -206,7 +212,9 @@ static void on_write_set(struct run *r, void *arg, const void *answer, const cha
         if (n && n->switching == a)
                 n->switching = NULL;
         if (error == 0 && n) {
-                struct broker_message grant = { .type = BROKER_GRANT, .node = n->id, .flags = a->write ? BROKER_F_WRITE : 0 };
+                struct broker_message grant = { .type = BROKER_GRANT,
+                                                .node = n->id,
+                                                .flags = a->write ? BROKER_F_WRITE : 0 };
 
                 n->flags = a->write ? n->flags | VIEW_WRITE : n->flags & ~(uint32_t)VIEW_WRITE;
                 (void)broker_link_send(r, &grant, n->path, NULL, -1);

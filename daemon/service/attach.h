@@ -22,8 +22,8 @@ typedef void (*attach_fn)(struct run *r, void *arg, int error);
  * @fn:     may be NULL
  * Return: 0; an errno, positive, when nothing was sent: @fn is not called, the token not answered.
  */
-int attach_node(struct run *r, uint32_t parent, uint32_t kind, uint32_t flags, const char *path, const char *target, int fd,
-                uint32_t token, attach_fn fn, void *arg);
+int attach_node(struct run *r, uint32_t parent, uint32_t kind, uint32_t flags, const char *path, const char *target,
+                int fd, uint32_t token, attach_fn fn, void *arg);
 /* Detaches the node and all below it. */
 void attach_revoke(struct run *r, struct tree_node *n);
 /* Makes it read-write or read-only. Return: as attach_node(). */

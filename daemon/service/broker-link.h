@@ -20,8 +20,8 @@ int broker_link_send(struct run *r, struct broker_message *m, const char *text, 
 struct resolved_object {
         int error; /* errno, positive; ECANCELED: the broker is gone */
         enum object_kind kind;
-        int fd;                 /* O_PATH; the callback takes it by setting -1 */
-        const char *canonical;  /* checked; "" on an error */
+        int fd;                   /* O_PATH; the callback takes it by setting -1 */
+        const char *canonical;    /* checked; "" on an error */
         const char *const *links; /* pairs: path, target; all checked */
         size_t n_links;           /* pairs */
 };

@@ -63,7 +63,8 @@ static bool change_place(const struct run *r, const char *path, uint32_t *ret_pa
 }
 
 /* Return: true when an answer is awaited, which releases the caller. */
-static bool change_attach(struct run *r, uint64_t tag, enum object_kind kind, const char *path, const char *target, int fd) {
+static bool change_attach(struct run *r, uint64_t tag, enum object_kind kind, const char *path, const char *target,
+                          int fd) {
         _cleanup_close_ int fd_object = fd;
         struct policy_verdict v = policy_verdict(r->plan, path, POLICY_READ);
         uint32_t parent, flags, what;

@@ -178,8 +178,8 @@ static void on_channel_ready(int fd, unsigned ready, void *arg) {
                 channel_read(c);
 }
 
-int channel_new(struct loop *loop, int fd, const struct pack_format *format, size_t queue_max, channel_message_fn on_message, channel_closed_fn on_closed,
-                void *arg, struct channel **ret) {
+int channel_new(struct loop *loop, int fd, const struct pack_format *format, size_t queue_max,
+                channel_message_fn on_message, channel_closed_fn on_closed, void *arg, struct channel **ret) {
         struct channel *c;
         int r;
 

@@ -32,8 +32,8 @@ typedef void (*channel_closed_fn)(void *arg);
  * @format:    of the records; what is sent during one round of the loop then travels together. NULL: one record each
  * @queue_max: bytes that may wait; beyond it the channel is closed
  */
-int channel_new(struct loop *loop, int fd, const struct pack_format *format, size_t queue_max, channel_message_fn on_message, channel_closed_fn on_closed,
-                void *arg, struct channel **ret);
+int channel_new(struct loop *loop, int fd, const struct pack_format *format, size_t queue_max,
+                channel_message_fn on_message, channel_closed_fn on_closed, void *arg, struct channel **ret);
 struct channel *channel_free(struct channel *c);
 DEFINE_CLEANUP(struct channel, channel_free);
 

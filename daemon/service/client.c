@@ -217,8 +217,11 @@ static void client_watch_recent(struct client *c, const struct run *r) {
                 if (e->type != NONO__EVENT_TYPE__EVENT_REQUEST)
                         client_event(c, e);
         for (const struct prompt *p = decide_first(r->decide); p; p = p->next) {
-                struct feed_event request = { .type = NONO__EVENT_TYPE__EVENT_REQUEST, .time_us = p->realtime_us,
-                                              .seq = c->service->last_event, .session = r->id, .profile = r->profile };
+                struct feed_event request = { .type = NONO__EVENT_TYPE__EVENT_REQUEST,
+                                              .time_us = p->realtime_us,
+                                              .seq = c->service->last_event,
+                                              .session = r->id,
+                                              .profile = r->profile };
 
                 request_describe(p, &request);
                 client_event(c, &request);
@@ -367,7 +370,8 @@ static void client_grant(struct client *c, const struct client_call *call) {
         if (!r)
                 return;
         if (!path || !policy_path_is_normalised(path) || strcmp(path, "/") == 0) {
-                client_error(c, call->seq, NONO__ERROR_CODE__ERROR_PROTOCOL, "the path is not absolute and normalised", NULL);
+                client_error(c, call->seq, NONO__ERROR_CODE__ERROR_PROTOCOL, "the path is not absolute and normalised",
+                             NULL);
                 return;
         }
         if (grant_path(r, path, m->write, m->duration, c->id, call->seq, on_granted, c->service) != 0)
@@ -387,7 +391,8 @@ static void client_revoke(struct client *c, const struct client_call *call) {
         e = grant_revoke(r, m->grant, NONO__REASON__REASON_PERSON, path);
         if (e) {
                 client_error(c, call->seq,
-                             e == GRANT_E_NOT_FOUND ? NONO__ERROR_CODE__ERROR_NOT_FOUND : NONO__ERROR_CODE__ERROR_INTERNAL,
+                             e == GRANT_E_NOT_FOUND ? NONO__ERROR_CODE__ERROR_NOT_FOUND
+                                                    : NONO__ERROR_CODE__ERROR_INTERNAL,
                              e == GRANT_E_NOT_FOUND ? "no such grant in this session" : "it cannot be revoked",
                              "nonoctl grants SESSION");
                 return;
@@ -584,8 +589,8 @@ void client_accept(struct service *service, int fd, uint32_t uid, uint32_t gid, 
         service->clients = c;
         service->n_clients++;
         if (error)
-                client_error(c, 0, NONO__ERROR_CODE__ERROR_REFUSED, "a process of another namespace, or inside a session, is not served",
-                             NULL);
+                client_error(c, 0, NONO__ERROR_CODE__ERROR_REFUSED,
+                             "a process of another namespace, or inside a session, is not served", NULL);
         else if (!allowed)
                 client_error(c, 0, NONO__ERROR_CODE__ERROR_LIMIT, "too many connections", NULL);
         if (error || !allowed)

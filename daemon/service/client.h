@@ -32,11 +32,11 @@ struct client {
         enum client_state state;
         struct wire *wire;
         struct loop_source *io, *timer;
-        struct run *run;           /* ATTACHED */
-        char *watched;             /* WATCHING: id of a session; "": all */
-        bool answers;              /* WATCHING: can answer prompts */
-        bool failed;               /* to be closed when it is safe */
-        bool more;                 /* frames are left for the next round */
+        struct run *run; /* ATTACHED */
+        char *watched;   /* WATCHING: id of a session; "": all */
+        bool answers;    /* WATCHING: can answer prompts */
+        bool failed;     /* to be closed when it is safe */
+        bool more;       /* frames are left for the next round */
 };
 
 /* @fd: consumed. @error: errno of the monitor's own check; the client is told and closed. */

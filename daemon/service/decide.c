@@ -143,8 +143,9 @@ static struct prompt *prompt_new(const struct decide_question *q) {
         return p;
 }
 
-int decide_ask(struct decide *d, const struct decide_question *q, uint64_t new_id, uint64_t now_us, uint64_t realtime_us,
-               struct waiting *w, struct prompt **ret_prompt, Nono__Reason *ret_reason, bool *ret_first) {
+int decide_ask(struct decide *d, const struct decide_question *q, uint64_t new_id, uint64_t now_us,
+               uint64_t realtime_us, struct waiting *w, struct prompt **ret_prompt, Nono__Reason *ret_reason,
+               bool *ret_first) {
         struct prompt *p;
 
         *ret_first = true;

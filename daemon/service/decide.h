@@ -73,8 +73,9 @@ enum { DECIDE_WAIT = 0, DECIDE_MERGED = 1, DECIDE_DENY = 2 };
  * @ret_reason: set with DECIDE_DENY. REASON_LIMIT is returned for each, but *ret_first only for the first of a flood
  * Return: DECIDE_WAIT (a new prompt), DECIDE_MERGED, DECIDE_DENY; -ENOMEM.
  */
-int decide_ask(struct decide *d, const struct decide_question *q, uint64_t new_id, uint64_t now_us, uint64_t realtime_us,
-               struct waiting *w, struct prompt **ret_prompt, Nono__Reason *ret_reason, bool *ret_first);
+int decide_ask(struct decide *d, const struct decide_question *q, uint64_t new_id, uint64_t now_us,
+               uint64_t realtime_us, struct waiting *w, struct prompt **ret_prompt, Nono__Reason *ret_reason,
+               bool *ret_first);
 /* The request goes (answered, or its process died). The prompt stays, maybe empty: the caller looks and drops it. */
 void decide_leave(struct waiting *w);
 /* Takes an empty or answered prompt out; its requests have left. */

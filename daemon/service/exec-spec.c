@@ -85,8 +85,8 @@ static int command_map(int fd, char **ret_memory, struct exec_spec *ret_header, 
         }
         memcpy(&h, memory, sizeof(h));
         *ret_why = "the command is malformed";
-        if (h.magic != EXEC_SPEC_MAGIC || h.size != (uint64_t)st.st_size || h.n_argv == 0 || h.n_argv > EXEC_SPEC_ARGS_MAX ||
-            h.n_env > EXEC_SPEC_ARGS_MAX || h.tty_mask & ~7U)
+        if (h.magic != EXEC_SPEC_MAGIC || h.size != (uint64_t)st.st_size || h.n_argv == 0 ||
+            h.n_argv > EXEC_SPEC_ARGS_MAX || h.n_env > EXEC_SPEC_ARGS_MAX || h.tty_mask & ~7U)
                 return EXEC_SPEC_E_INVALID;
         *ret_header = h;
         *ret_memory = steal_ptr(&memory);
@@ -138,8 +138,9 @@ int command_read(int fd, struct command **ret, const char **ret_why) {
 bool environment_is_dangerous(const char *name, size_t n_name) {
         /* an entry that ends in '*' stands for every name that starts so */
         static const char *const names[] = {
-                "LD_*", "DYLD_*", "GLIBC_TUNABLES", "GCONV_PATH", "BASH_ENV", "ENV", "BASH_FUNC_*", "PROMPT_COMMAND", "IFS",
-                "CDPATH", "GLOBIGNORE", "PYTHONSTARTUP", "PERL5OPT", "RUBYOPT", "NONO_*",
+                "LD_*",       "DYLD_*",        "GLIBC_TUNABLES", "GCONV_PATH", "BASH_ENV",
+                "ENV",        "BASH_FUNC_*",   "PROMPT_COMMAND", "IFS",        "CDPATH",
+                "GLOBIGNORE", "PYTHONSTARTUP", "PERL5OPT",       "RUBYOPT",    "NONO_*",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
@@ -276,7 +277,9 @@ static int command_seal(const struct command_buffer *b) {
 
 int command_write(const struct command *c, const struct policy_settings *settings, bool program_of_profile,
                   bool keep_tmpdir, const char *session_id) {
-        struct exec_spec h = { .magic = EXEC_SPEC_MAGIC, .rows = c->rows, .columns = c->columns, .tty_mask = c->tty_mask };
+        struct exec_spec h = {
+                .magic = EXEC_SPEC_MAGIC, .rows = c->rows, .columns = c->columns, .tty_mask = c->tty_mask
+        };
         struct command_buffer b = { 0 };
         const char *program = c->program;
         uint32_t n_argv = (uint32_t)c->n_argv, n_env = 0;
@@ -311,8 +314,8 @@ int command_write(const struct command *c, const struct policy_settings *setting
         return fd;
 }
 
-void command_describe(const struct command *c, const struct policy_settings *settings, bool program_of_profile, char *ret,
-                      size_t cap) {
+void command_describe(const struct command *c, const struct policy_settings *settings, bool program_of_profile,
+                      char *ret, size_t cap) {
         size_t n = 0;
 
         ret[0] = '\0';

@@ -43,5 +43,5 @@ const char *environment_get(char *const *env, const char *name);
 int command_write(const struct command *c, const struct policy_settings *settings, bool program_of_profile,
                   bool keep_tmpdir, const char *session_id);
 /* argv joined by spaces, cut at @cap, for display. */
-void command_describe(const struct command *c, const struct policy_settings *settings, bool program_of_profile, char *ret,
-                      size_t cap);
+void command_describe(const struct command *c, const struct policy_settings *settings, bool program_of_profile,
+                      char *ret, size_t cap);

@@ -11,15 +11,16 @@
 #include "nono.pb-c.h"
 
 enum {
-        FEED_RECENT_MAX = 64,    /* events kept per session */
-        FEED_PROGRAMS_MAX = 16,  /* of one chain */
-        FEED_RATE_MAX = 200,     /* rule denials told per second and session; beyond, they are counted */
+        FEED_RECENT_MAX = 64,   /* events kept per session */
+        FEED_PROGRAMS_MAX = 16, /* of one chain */
+        FEED_RATE_MAX = 200,    /* rule denials told per second and session; beyond, they are counted */
 };
 
 struct feed_event {
         Nono__EventType type;
         uint64_t seq, time_us;
-        const char *session, *profile, *path, *second, *chain, *source, *command; /* NULL: none; borrowed, owned in a ring */
+        const char *session, *profile, *path, *second, *chain, *source,
+                *command; /* NULL: none; borrowed, owned in a ring */
         uint64_t request, grant, expires_us;
         bool directory, executable;
         unsigned access;

@@ -164,7 +164,8 @@ static int approval_add_rule(struct approval *a, const char *path, bool file, un
         int e;
 
         if (v.answer == POLICY_ANSWER_DENY) {
-                snprintf(ret_why, 512, "%s:%u", v.rule && v.rule->source ? v.rule->source : "a rule", v.rule ? v.rule->line : 0);
+                snprintf(ret_why, 512, "%s:%u", v.rule && v.rule->source ? v.rule->source : "a rule",
+                         v.rule ? v.rule->line : 0);
                 return GRANT_E_DENIED;
         }
         e = policy_plan_add(a->run->plan, &rule, &a->rules[a->n_rules]);
@@ -218,7 +219,8 @@ static int approval_scope(const char *path, bool directory, Nono__Scope scope, c
         return decide_scope(path, directory, scope, ret, ret_file) ? GRANT_E_WIDE : 0;
 }
 
-static int grant_approve_rules(struct approval *a, const struct prompt *p, Nono__Scope scope, unsigned access, char *ret_why) {
+static int grant_approve_rules(struct approval *a, const struct prompt *p, Nono__Scope scope, unsigned access,
+                               char *ret_why) {
         char path[POLICY_PATH_MAX];
         bool file;
         int e;
@@ -232,8 +234,8 @@ static int grant_approve_rules(struct approval *a, const struct prompt *p, Nono_
         return e ? e : approval_add_rule(a, path, file, access, ret_why);
 }
 
-int grant_approve(struct run *r, struct prompt *p, Nono__Scope scope, Nono__Duration duration, bool write, uint64_t *ret_id,
-                  char *ret_why) {
+int grant_approve(struct run *r, struct prompt *p, Nono__Scope scope, Nono__Duration duration, bool write,
+                  uint64_t *ret_id, char *ret_why) {
         unsigned access = p->access | POLICY_READ | (write ? POLICY_WRITE : 0U);
         struct feed_event e = { .type = NONO__EVENT_TYPE__EVENT_APPROVED };
         struct waiting *first, *w;
@@ -326,7 +328,8 @@ static bool grant_attach_now(struct run *r, struct grant_question *q, struct res
                 return false;
         if (up && (up->kind == VIEW_LEVEL || up->kind == VIEW_TMP || up->kind == VIEW_PLAIN) && up->standing &&
             !(kind == VIEW_DIR && v.deny_below))
-                return attach_node(r, up->id, kind, flags, o->canonical, NULL, steal_fd(&o->fd), 0, on_grant_attached, q) == 0;
+                return attach_node(r, up->id, kind, flags, o->canonical, NULL, steal_fd(&o->fd), 0, on_grant_attached,
+                                   q) == 0;
         if (around && around->standing && flags & VIEW_WRITE && !(around->flags & VIEW_WRITE) &&
             !(kind == VIEW_DIR && v.deny_below))
                 return attach_node(r, around->id, kind, flags | VIEW_INSIDE, o->canonical, NULL, steal_fd(&o->fd), 0,
@@ -383,7 +386,9 @@ int grant_path(struct run *r, const char *path, bool write, Nono__Duration durat
         q = calloc(1, sizeof(*q));
         if (!q)
                 return err_raise(-ENOMEM);
-        *q = (struct grant_question){ .client = client, .seq = seq, .write = write, .duration = duration, .fn = fn, .arg = arg };
+        *q = (struct grant_question){
+                .client = client, .seq = seq, .write = write, .duration = duration, .fn = fn, .arg = arg
+        };
         e = broker_link_resolve(r, path, 0, on_grant_resolved, q);
         if (e) {
                 free(q);

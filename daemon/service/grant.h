@@ -34,8 +34,8 @@ enum { GRANT_OK = 0, GRANT_E_WIDE = 1, GRANT_E_DENIED, GRANT_E_LIMIT, GRANT_E_NO
  * @ret_why: with GRANT_E_DENIED: "source:line" of the rule; 512 bytes
  * Return: 0; GRANT_E_WIDE, GRANT_E_DENIED, GRANT_E_LIMIT: the prompt still waits; -errno.
  */
-int grant_approve(struct run *r, struct prompt *p, Nono__Scope scope, Nono__Duration duration, bool write, uint64_t *ret_id,
-                  char *ret_why);
+int grant_approve(struct run *r, struct prompt *p, Nono__Scope scope, Nono__Duration duration, bool write,
+                  uint64_t *ret_id, char *ret_why);
 /* A person said no. */
 void grant_deny(struct run *r, struct prompt *p);
 

@@ -147,10 +147,10 @@ static bool judge_has_second(const struct request *q) {
 }
 
 bool judge_place(const struct request *q, bool second, char ret[POLICY_PATH_MAX]) {
-        bool whole = q->type == REQUEST_WIDEN &&
-                     (q->operation == OPERATION_MKDIR || q->operation == OPERATION_RENAME || q->operation == OPERATION_LINK ||
-                      q->operation == OPERATION_SYMLINK || q->operation == OPERATION_DELETE ||
-                      (q->operation == OPERATION_CREATE && q->kind == OBJECT_MISSING));
+        bool whole = q->type == REQUEST_WIDEN && (q->operation == OPERATION_MKDIR || q->operation == OPERATION_RENAME ||
+                                                  q->operation == OPERATION_LINK || q->operation == OPERATION_SYMLINK ||
+                                                  q->operation == OPERATION_DELETE ||
+                                                  (q->operation == OPERATION_CREATE && q->kind == OBJECT_MISSING));
 
         if (second && !judge_has_second(q))
                 return false;

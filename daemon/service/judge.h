@@ -10,13 +10,13 @@
 #include "daemon/service/request.h"
 
 enum ruling_what {
-        RULING_REFUSE, /* .rule or .reason say why */
+        RULING_REFUSE,  /* .rule or .reason say why */
         RULING_MISSING, /* nothing there after all */
-        RULING_ATTACH, /* the object itself, .write */
-        RULING_LEVEL,  /* on the way to something granted */
-        RULING_LINK,   /* a symbolic link whose target may be had */
-        RULING_ALLOW,  /* a change may be made */
-        RULING_ASK,    /* .path, .access … are the question */
+        RULING_ATTACH,  /* the object itself, .write */
+        RULING_LEVEL,   /* on the way to something granted */
+        RULING_LINK,    /* a symbolic link whose target may be had */
+        RULING_ALLOW,   /* a change may be made */
+        RULING_ASK,     /* .path, .access … are the question */
 };
 
 struct ruling {

@@ -163,7 +163,7 @@ static bool layout_leads_on(struct layout_tree *t) {
 }
 
 static int layout_add(struct layout_context *x, uint32_t parent, uint32_t kind, uint32_t flags, const char *path,
-                    size_t n_prefix, struct layout_node **ret) {
+                      size_t n_prefix, struct layout_node **ret) {
         struct layout *p = x->plan;
         struct layout_node *n;
 
@@ -191,33 +191,31 @@ static int layout_add(struct layout_context *x, uint32_t parent, uint32_t kind, 
 
 /* What one place of the tree is, given what is around it. */
 struct layout_place {
-        uint32_t node;  /* id of the node that holds it */
-        uint32_t kind;  /* of that node: VIEW_LEVEL, VIEW_TMP, VIEW_PLAIN, VIEW_DIR */
-        bool write;     /* of a VIEW_DIR */
+        uint32_t node;   /* id of the node that holds it */
+        uint32_t kind;   /* of that node: VIEW_LEVEL, VIEW_TMP, VIEW_PLAIN, VIEW_DIR */
+        bool write;      /* of a VIEW_DIR */
         size_t n_inside; /* VIEW_DIR: bytes of its path and the slash */
-        bool stop;      /* nothing below is in the view */
+        bool stop;       /* nothing below is in the view */
 };
 
-static int layout_object(struct layout_context *x, const struct layout_place *at, const char *path, const struct layout_entry *e,
-                       bool write, bool inside, struct layout_place *below) {
+static int layout_object(struct layout_context *x, const struct layout_place *at, const char *path,
+                         const struct layout_entry *e, bool write, bool inside, struct layout_place *below) {
         struct layout_node *n;
         int r;
 
-        r = layout_add(x, at->node, e->directory ? VIEW_DIR : VIEW_FILE, (write ? VIEW_WRITE : 0) | (inside ? VIEW_INSIDE : 0),
-                     path, at->n_inside, &n);
+        r = layout_add(x, at->node, e->directory ? VIEW_DIR : VIEW_FILE,
+                       (write ? VIEW_WRITE : 0) | (inside ? VIEW_INSIDE : 0), path, at->n_inside, &n);
         if (r)
                 return r;
         n->source = e->source;
-        *below = (struct layout_place){ .node = n->id,
-                                      .kind = n->kind,
-                                      .write = write,
-                                      .n_inside = strlen(path) + 1,
-                                      .stop = !e->directory };
+        *below = (struct layout_place){
+                .node = n->id, .kind = n->kind, .write = write, .n_inside = strlen(path) + 1, .stop = !e->directory
+        };
         return 0;
 }
 
-static int layout_inside(struct layout_context *x, struct layout_tree *t, const struct layout_place *at, const char *path,
-                       struct layout_place *below) {
+static int layout_inside(struct layout_context *x, struct layout_tree *t, const struct layout_place *at,
+                         const char *path, struct layout_place *below) {
         struct layout_node *n;
         int r;
 
@@ -225,7 +223,7 @@ static int layout_inside(struct layout_context *x, struct layout_tree *t, const 
         if (t->mask) {
                 below->stop = true;
                 return layout_add(x, at->node, VIEW_MASK, VIEW_INSIDE | (t->mask_directory ? VIEW_MASK_DIR : 0), path,
-                                at->n_inside, &n);
+                                  at->n_inside, &n);
         }
         if (t->fixed && at->write)
                 r = layout_object(x, at, path, t->fixed_entry, false, true, below);
@@ -236,8 +234,8 @@ static int layout_inside(struct layout_context *x, struct layout_tree *t, const 
         return r;
 }
 
-static int layout_outside(struct layout_context *x, struct layout_tree *t, const struct layout_place *at, const char *path,
-                        bool own_tmp, struct layout_place *below) {
+static int layout_outside(struct layout_context *x, struct layout_tree *t, const struct layout_place *at,
+                          const char *path, bool own_tmp, struct layout_place *below) {
         struct layout_node *n;
         uint32_t kind;
         int r;

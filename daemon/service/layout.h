@@ -35,10 +35,10 @@ struct layout_entry {
 struct layout_node {
         uint32_t id, parent; /* 1 is the root; parents come first */
         uint32_t kind, flags;
-        char *path;          /* owned; where it stands */
-        const char *name;    /* into path: last component, or with VIEW_INSIDE the path below the parent */
-        const char *target;  /* SYMLINK; borrowed from the entry */
-        int source;          /* DIR and FILE; else -1 */
+        char *path;         /* owned; where it stands */
+        const char *name;   /* into path: last component, or with VIEW_INSIDE the path below the parent */
+        const char *target; /* SYMLINK; borrowed from the entry */
+        int source;         /* DIR and FILE; else -1 */
 };
 
 struct layout {

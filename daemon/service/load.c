@@ -136,7 +136,8 @@ static char *load_release_value(const char *text, const char *key) {
                         const char *value = line + n + 1;
                         char quote = *value == '"' || *value == '\'' ? *value++ : '\0';
 
-                        return strndup(value, quote ? strcspn(value, quote == '"' ? "\"\n" : "'\n") : strcspn(value, "\n"));
+                        return strndup(value,
+                                       quote ? strcspn(value, quote == '"' ? "\"\n" : "'\n") : strcspn(value, "\n"));
                 }
         return NULL;
 }

@@ -100,8 +100,8 @@ static void on_monitor_closed(void *arg) {
 }
 
 int monitor_link_open(struct service *service, int fd) {
-        int r = channel_new(service->loop, fd, &monitor_format, MONITOR_LINK_QUEUE, on_monitor_message, on_monitor_closed, service,
-                            &service->monitor);
+        int r = channel_new(service->loop, fd, &monitor_format, MONITOR_LINK_QUEUE, on_monitor_message,
+                            on_monitor_closed, service, &service->monitor);
 
         return r ? err_pass(r) : 0;
 }

@@ -114,7 +114,9 @@ struct report_prompts {
 /* Oldest first; what does not fit in one frame is shown when those are answered. */
 static void report_prompts_of(struct report_prompts *all, const struct run *r) {
         for (const struct prompt *p = decide_first(r->decide); p && all->n < REPORT_ITEMS_MAX; p = p->next) {
-                struct feed_event e = { .type = NONO__EVENT_TYPE__EVENT_REQUEST, .time_us = p->realtime_us, .session = r->id,
+                struct feed_event e = { .type = NONO__EVENT_TYPE__EVENT_REQUEST,
+                                        .time_us = p->realtime_us,
+                                        .session = r->id,
                                         .profile = r->profile };
                 size_t size;
 

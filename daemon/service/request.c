@@ -194,8 +194,8 @@ static void request_ask(struct request *q, const struct ruling *ruling) {
         bool first = true;
         int a;
 
-        a = decide_ask(r->decide, &question, r->service->last_request + 1, loop_now_us(), loop_realtime_us(), &q->waiting,
-                       &p, &reason, &first);
+        a = decide_ask(r->decide, &question, r->service->last_request + 1, loop_now_us(), loop_realtime_us(),
+                       &q->waiting, &p, &reason, &first);
         switch (a) {
         case DECIDE_WAIT:
                 r->service->last_request++;
@@ -293,8 +293,10 @@ struct request_attach {
 
 static void on_request_attached(struct run *r, void *arg, int error) {
         struct request_attach *a = arg;
-        struct feed_event e = { .type = NONO__EVENT_TYPE__EVENT_DENIED, .path = a->path,
-                                .reason = NONO__REASON__REASON_ERROR, .error = (uint32_t)error };
+        struct feed_event e = { .type = NONO__EVENT_TYPE__EVENT_DENIED,
+                                .path = a->path,
+                                .reason = NONO__REASON__REASON_ERROR,
+                                .error = (uint32_t)error };
 
         if (error == 0 && !a->silent)
                 request_tell_granted(r, a->path, a->write, a->directory, a->grant);
@@ -320,8 +322,9 @@ static void request_attach_walk(struct request *q, uint32_t kind, uint32_t flags
         a->directory = kind == VIEW_DIR;
         a->silent = kind == VIEW_LEVEL || kind == VIEW_SYMLINK;
         a->grant = rule ? rule->id : 0;
-        e = attach_node(r, q->node, kind, flags, q->path, target, kind == VIEW_DIR || kind == VIEW_FILE ? steal_fd(&q->fd_object) : -1,
-                        q->token, on_request_attached, a);
+        e = attach_node(r, q->node, kind, flags, q->path, target,
+                        kind == VIEW_DIR || kind == VIEW_FILE ? steal_fd(&q->fd_object) : -1, q->token,
+                        on_request_attached, a);
         if (e == 0) {
                 request_free(q);
                 return;
@@ -407,7 +410,6 @@ static void request_judge_walk(struct request *q) {
 
 /* --- changes ------------------------------------------------------------------------------------------------------ */
 
-
 static void on_widened(struct run *r, void *arg, int error) {
         struct request *q = arg;
 
@@ -432,8 +434,8 @@ static void on_part_resolved(struct run *r, void *arg, struct resolved_object *o
                 around = tree_covering(r->tree, o->canonical);
         for (int i = 0; around && e && i < 2; i++)
                 if (judge_place(q, i == 1, place) && strcmp(place, o->canonical) == 0)
-                        e = attach_node(r, around->id, directory ? VIEW_DIR : VIEW_FILE, VIEW_WRITE | VIEW_INSIDE, place, NULL,
-                                        steal_fd(&o->fd), 0, on_widened, q);
+                        e = attach_node(r, around->id, directory ? VIEW_DIR : VIEW_FILE, VIEW_WRITE | VIEW_INSIDE,
+                                        place, NULL, steal_fd(&o->fd), 0, on_widened, q);
         if (e)
                 on_widened(r, q, e);
 }

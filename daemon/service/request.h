@@ -36,10 +36,10 @@ struct request {
         int32_t pid;
         bool directory, executable;
         bool below_checked, denies_below; /* of a directory: is something inside it denied? */
-        bool lent; /* somebody waits for an answer on its behalf: not to be freed */
-        bool gone; /* its process was killed meanwhile */
-        bool late; /* came while an attach at the same place was under way */
-        unsigned widened; /* WIDEN: places made writable so far */
+        bool lent;                        /* somebody waits for an answer on its behalf: not to be freed */
+        bool gone;                        /* its process was killed meanwhile */
+        bool late;                        /* came while an attach at the same place was under way */
+        unsigned widened;                 /* WIDEN: places made writable so far */
         struct request *held_next;
         char *path;      /* level's path and name; of a change: what is created, or written */
         char *full;      /* WALK: the whole path that is wanted, "" when unknown */

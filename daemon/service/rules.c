@@ -26,7 +26,8 @@ static int rules_fail(struct policy_error *err, const char *source, const char *
 }
 
 /* Keeps only what @keep says. */
-static int rules_filter(struct policy_plan *p, bool (*keep)(const struct policy_rule *rule, const void *arg), const void *arg) {
+static int rules_filter(struct policy_plan *p, bool (*keep)(const struct policy_rule *rule, const void *arg),
+                        const void *arg) {
         _cleanup_free_ uint64_t *ids = NULL;
         const struct policy_rule *rules;
         size_t n, m = 0;
@@ -118,7 +119,8 @@ static enum policy_origin rules_origin(const Nono__Rule *m, bool user_profile) {
                 return POLICY_FROM_FLAG;
         if (m->source.len >= 2 && memcmp(m->source.data, "--", 2) == 0)
                 return POLICY_FROM_FLAG;
-        return m->source.len >= 7 && memcmp(m->source.data, "groups/", 7) == 0 ? POLICY_FROM_GROUP : POLICY_FROM_PROFILE;
+        return m->source.len >= 7 && memcmp(m->source.data, "groups/", 7) == 0 ? POLICY_FROM_GROUP
+                                                                               : POLICY_FROM_PROFILE;
 }
 
 static int rules_add_client(struct policy_plan *p, const Nono__Rule *m, bool user_profile, struct policy_error *err) {
@@ -144,8 +146,9 @@ static int rules_add_client(struct policy_plan *p, const Nono__Rule *m, bool use
         if (!m->deny && !m->pattern && strcmp(path, "/tmp") != 0 && strcmp(path, "/home") != 0 &&
             !pathname_is_below(path, "/proc") && !pathname_is_below(path, "/dev") && decide_is_too_wide(path))
                 return rules_fail(err, *source ? source : "command line",
-                                  strcmp(path, "/") == 0 ? "the whole file system cannot be granted; name directories in it"
-                                                         : "the daemon's own directories cannot be granted");
+                                  strcmp(path, "/") == 0
+                                          ? "the whole file system cannot be granted; name directories in it"
+                                          : "the daemon's own directories cannot be granted");
         r = policy_plan_add(p, &rule, NULL);
         if (r == POLICY_E_LIMIT)
                 return RULES_E_LIMIT;
@@ -188,7 +191,8 @@ static bool rules_grant_tmp(const struct policy_plan *p) {
         const struct policy_rule *rules = policy_plan_rules(p, &n);
 
         for (size_t i = 0; i < n; i++)
-                if (rules[i].effect == POLICY_ALLOW && !rules[i].pattern && !rules[i].file && strcmp(rules[i].path, "/tmp") == 0)
+                if (rules[i].effect == POLICY_ALLOW && !rules[i].pattern && !rules[i].file &&
+                    strcmp(rules[i].path, "/tmp") == 0)
                         return policy_verdict(p, "/tmp", POLICY_READ).answer == POLICY_ANSWER_GRANT;
         return false;
 }
@@ -215,8 +219,8 @@ static int rules_add_all(struct policy_plan *p, const struct rules_request *q, s
         return r;
 }
 
-int rules_make(const struct service *service, const struct rules_request *q, struct policy_plan **ret, bool *ret_own_tmp,
-               struct policy_error *err) {
+int rules_make(const struct service *service, const struct rules_request *q, struct policy_plan **ret,
+               bool *ret_own_tmp, struct policy_error *err) {
         _cleanup_(policy_plan_freep) struct policy_plan *p = NULL;
         const char *profile = q->spawn->user_profile || !*q->profile ? NULL : q->profile;
         int r;

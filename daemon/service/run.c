@@ -33,7 +33,8 @@
 
 enum { RUN_INIT_QUEUE = 64 * 1024 };
 
-static const unsigned run_moves[] = {
+static const unsigned run_moves[] __attribute__((unused)) = {
+        /* read by assert(3) only */
         [RUN_NEW] = BIT(RUN_RESOLVING) | BIT(RUN_ENDING),
         [RUN_RESOLVING] = BIT(RUN_BUILDING) | BIT(RUN_ENDING),
         [RUN_BUILDING] = BIT(RUN_STARTING) | BIT(RUN_ENDING),
@@ -389,7 +390,9 @@ static void run_forward_tty(struct run *r, int fd) {
 static void run_started(struct run *r) {
         Nono__Reply reply = NONO__REPLY__INIT;
         Nono__Started started = NONO__STARTED__INIT;
-        struct feed_event e = { .type = NONO__EVENT_TYPE__EVENT_SESSION_STARTED, .command = r->command, .path = r->workdir,
+        struct feed_event e = { .type = NONO__EVENT_TYPE__EVENT_SESSION_STARTED,
+                                .command = r->command,
+                                .path = r->workdir,
                                 .pid = r->pid };
         uint64_t most = policy_store_ceiling(r->service->store).session_max_us;
 

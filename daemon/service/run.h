@@ -26,9 +26,10 @@ enum run_state { RUN_NEW, RUN_RESOLVING, RUN_BUILDING, RUN_STARTING, RUN_RUNNING
 
 enum {
         RUN_ID_BYTES = 17,
-        RUN_START_US = 30 * 1000000,  /* from Spawn to the program's start; a dead file system must not hold it for ever */
-        RUN_HANGUP_US = 2 * 1000000,  /* between SIGHUP and the end */
-        RUN_STOP_US = 10 * 1000000,   /* between SIGTERM and the end */
+        RUN_START_US = 30 *
+                       1000000, /* from Spawn to the program's start; a dead file system must not hold it for ever */
+        RUN_HANGUP_US = 2 * 1000000, /* between SIGHUP and the end */
+        RUN_STOP_US = 10 * 1000000,  /* between SIGTERM and the end */
         RUN_APPROVALS_MAX = 1024,
 };
 

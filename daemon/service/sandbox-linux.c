@@ -34,11 +34,11 @@ enum {
         LANDLOCK_FS_READ_DIR = 1 << 3,
         LANDLOCK_FS_REMOVE_FILE = 1 << 5,
         LANDLOCK_FS_MAKE_REG = 1 << 8,
-        LANDLOCK_FS_REFER = 1 << 13,    /* ABI 2 */
-        LANDLOCK_FS_TRUNCATE = 1 << 14, /* ABI 3 */
-        LANDLOCK_NET_BOTH = 3,          /* ABI 4: bind, connect */
+        LANDLOCK_FS_REFER = 1 << 13,     /* ABI 2 */
+        LANDLOCK_FS_TRUNCATE = 1 << 14,  /* ABI 3 */
+        LANDLOCK_NET_BOTH = 3,           /* ABI 4: bind, connect */
         LANDLOCK_FS_IOCTL_DEV = 1 << 15, /* ABI 5 */
-        LANDLOCK_SCOPE_BOTH = 3,        /* ABI 6: abstract sockets, signals */
+        LANDLOCK_SCOPE_BOTH = 3,         /* ABI 6: abstract sockets, signals */
         LANDLOCK_FS_ABI1 = (1 << 13) - 1,
 };
 struct landlock_ruleset {
@@ -50,24 +50,90 @@ struct landlock_beneath {
 } __attribute__((packed));
 
 static const char *const sandbox_calls[] = {
-        "read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "pwritev", "close", "close_range", "lseek",
-        "fstat", "newfstatat", "statx", "fstatfs", "fcntl", "fsync", "fdatasync", "ftruncate", "dup", "dup3",
-        "openat", "unlinkat", "renameat", "renameat2", /* Landlock says where; without it, user nono's rights do */
-        "recvmsg", "recvfrom", "sendmsg", "sendto", "getsockname", "getsockopt", "setsockopt", "shutdown",
-        "epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "epoll_create1", "poll", "ppoll", "eventfd2",
-        "timerfd_create", "timerfd_settime", "timerfd_gettime", "signalfd4",
-        "mmap", "munmap", "mremap", "madvise", "brk", "memfd_create",
-        "clock_gettime", "clock_getres", "gettimeofday", "time", "nanosleep", "clock_nanosleep", "getrandom",
-        "futex", "sched_yield", "restart_syscall", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack",
-        "getpid", "gettid", "getuid", "geteuid", "getgid", "getegid", "uname", "sysinfo", "prlimit64", "getrlimit",
-        "exit", "exit_group",
+        "read",
+        "readv",
+        "pread64",
+        "preadv",
+        "write",
+        "writev",
+        "pwrite64",
+        "pwritev",
+        "close",
+        "close_range",
+        "lseek",
+        "fstat",
+        "newfstatat",
+        "statx",
+        "fstatfs",
+        "fcntl",
+        "fsync",
+        "fdatasync",
+        "ftruncate",
+        "dup",
+        "dup3",
+        "openat",
+        "unlinkat",
+        "renameat",
+        "renameat2", /* Landlock says where; without it, user nono's rights do */
+        "recvmsg",
+        "recvfrom",
+        "sendmsg",
+        "sendto",
+        "getsockname",
+        "getsockopt",
+        "setsockopt",
+        "shutdown",
+        "epoll_wait",
+        "epoll_pwait",
+        "epoll_pwait2",
+        "epoll_ctl",
+        "epoll_create1",
+        "poll",
+        "ppoll",
+        "eventfd2",
+        "timerfd_create",
+        "timerfd_settime",
+        "timerfd_gettime",
+        "signalfd4",
+        "mmap",
+        "munmap",
+        "mremap",
+        "madvise",
+        "brk",
+        "memfd_create",
+        "clock_gettime",
+        "clock_getres",
+        "gettimeofday",
+        "time",
+        "nanosleep",
+        "clock_nanosleep",
+        "getrandom",
+        "futex",
+        "sched_yield",
+        "restart_syscall",
+        "rt_sigaction",
+        "rt_sigprocmask",
+        "rt_sigreturn",
+        "sigaltstack",
+        "getpid",
+        "gettid",
+        "getuid",
+        "geteuid",
+        "getgid",
+        "getegid",
+        "uname",
+        "sysinfo",
+        "prlimit64",
+        "getrlimit",
+        "exit",
+        "exit_group",
 };
 
 static int sandbox_add(scmp_filter_ctx f, const char *name) {
         int nr = seccomp_syscall_resolve_name(name);
 
         if (nr == __NR_SCMP_ERROR)
-                return 0; /* not known to this libseccomp, so it is refused */
+                return 0;              /* not known to this libseccomp, so it is refused */
         if (strcmp(name, "mmap") == 0) /* no memory becomes code */
                 return seccomp_rule_add(f, SCMP_ACT_ALLOW, nr, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
         return seccomp_rule_add(f, SCMP_ACT_ALLOW, nr, 0);
@@ -80,9 +146,11 @@ static int sandbox_seccomp(void) {
         for (size_t i = 0; i < ELEMENTSOF(sandbox_calls) && r == 0; i++)
                 r = sandbox_add(f, sandbox_calls[i]);
         if (r == 0)
-                r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+                r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+                                     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
         if (r == 0) /* assert(3) ends us, and nobody else */
-                r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                                     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
         if (r == 0) /* the log asks whether it writes to a terminal */
                 r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, TCGETS));
         if (r == 0)
@@ -109,8 +177,8 @@ static uint64_t sandbox_rights(long abi) {
 static int sandbox_landlock(int fd_state) {
         struct landlock_ruleset set = { 0 };
         struct landlock_beneath state = {
-                .allowed = LANDLOCK_FS_WRITE_FILE | LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR | LANDLOCK_FS_REMOVE_FILE |
-                           LANDLOCK_FS_MAKE_REG | LANDLOCK_FS_TRUNCATE,
+                .allowed = LANDLOCK_FS_WRITE_FILE | LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR |
+                           LANDLOCK_FS_REMOVE_FILE | LANDLOCK_FS_MAKE_REG | LANDLOCK_FS_TRUNCATE,
                 .fd = fd_state,
         };
         _cleanup_close_ int fd = -1;

@@ -75,7 +75,8 @@ int serve(const struct service_options *options, bool confine, const struct deci
         int r;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-                limit.rlim_cur = limit.rlim_max; /* two descriptors per waiting request, four per session, one per client */
+                limit.rlim_cur =
+                        limit.rlim_max; /* two descriptors per waiting request, four per session, one per client */
                 (void)setrlimit(RLIMIT_NOFILE, &limit);
         }
         (void)signal(SIGPIPE, SIG_IGN);

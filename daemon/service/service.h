@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 struct service_options {
-        int fd_monitor;                  /* SOCK_SEQPACKET to the monitor, consumed */
-        const char *const *policy_dirs;  /* NULL-terminated; each has groups/ and profiles/; later ones win */
-        const char *ceiling_dir;         /* /etc/nono/policy.d; may not exist */
-        int fd_state;                    /* O_DIRECTORY descriptor of the state directory, owned by nono; consumed */
+        int fd_monitor;                 /* SOCK_SEQPACKET to the monitor, consumed */
+        const char *const *policy_dirs; /* NULL-terminated; each has groups/ and profiles/; later ones win */
+        const char *ceiling_dir;        /* /etc/nono/policy.d; may not exist */
+        int fd_state;                   /* O_DIRECTORY descriptor of the state directory, owned by nono; consumed */
 };
 
 /* Runs until the monitor's socket closes. Return: exit status of the process. */

@@ -101,11 +101,12 @@ DEFINE_CLEANUP(struct spawn, spawn_free);
 /* --- the request -------------------------------------------------------------------------------------------------- */
 
 struct spawn_texts {
-        char *profile, *workdir, *name, *home, *tmpdir, *config_home, *data_home, *state_home, *cache_home, *runtime_dir;
+        char *profile, *workdir, *name, *home, *tmpdir, *config_home, *data_home, *state_home, *cache_home,
+                *runtime_dir;
 };
 
 static void spawn_texts_done(struct spawn_texts *t) {
-        char **all[] = { &t->profile,   &t->workdir,    &t->name,       &t->home,       &t->tmpdir,
+        char **all[] = { &t->profile,     &t->workdir,   &t->name,       &t->home,       &t->tmpdir,
                          &t->config_home, &t->data_home, &t->state_home, &t->cache_home, &t->runtime_dir };
 
         for (size_t i = 0; i < ELEMENTSOF(all); i++)
@@ -228,10 +229,18 @@ static int spawn_rules(struct client *c, uint32_t seq, const Nono__Spawn *m, con
                 .tmpdir = t->tmpdir,
                 .workdir = t->workdir,
                 .socket = spawn_socket_path(c, &socket),
-                .vars = { .home = t->home, .workdir = t->workdir, .tmpdir = t->tmpdir, .config_home = t->config_home,
-                          .data_home = t->data_home, .state_home = t->state_home, .cache_home = t->cache_home,
-                          .runtime_dir = t->runtime_dir, .uid = c->uid, .distro = c->service->distro,
-                          .distro_like = c->service->distro_like, .os_version = c->service->os_version },
+                .vars = { .home = t->home,
+                          .workdir = t->workdir,
+                          .tmpdir = t->tmpdir,
+                          .config_home = t->config_home,
+                          .data_home = t->data_home,
+                          .state_home = t->state_home,
+                          .cache_home = t->cache_home,
+                          .runtime_dir = t->runtime_dir,
+                          .uid = c->uid,
+                          .distro = c->service->distro,
+                          .distro_like = c->service->distro_like,
+                          .os_version = c->service->os_version },
         };
         struct policy_error err;
         char message[1024];
@@ -244,11 +253,13 @@ static int spawn_rules(struct client *c, uint32_t seq, const Nono__Spawn *m, con
                 client_error(c, seq, NONO__ERROR_CODE__ERROR_INTERNAL, "the rules could not be made", NULL);
         else {
                 if (err.line)
-                        snprintf(message, sizeof(message), "%s:%u:%u: %s", err.source, err.line, err.column, err.message);
+                        snprintf(message, sizeof(message), "%s:%u:%u: %s", err.source, err.line, err.column,
+                                 err.message);
                 else
                         snprintf(message, sizeof(message), "%s%s%s", err.source, *err.source ? ": " : "", err.message);
                 client_error(c, seq,
-                             r == RULES_E_NOT_FOUND ? NONO__ERROR_CODE__ERROR_NOT_FOUND : NONO__ERROR_CODE__ERROR_POLICY,
+                             r == RULES_E_NOT_FOUND ? NONO__ERROR_CODE__ERROR_NOT_FOUND
+                                                    : NONO__ERROR_CODE__ERROR_POLICY,
                              message, NULL);
         }
         return r;
@@ -499,7 +510,8 @@ static void on_session(struct run *r, void *arg, const void *answer, const char 
                         run_fail(r, CONTROL_STEP_SETUP, EPERM, "this process may not start a session",
                                  "from inside a session, or from another namespace, no session can be started");
                 else
-                        run_fail(r, CONTROL_STEP_SETUP, m->error > 0 ? m->error : EIO, "no session can be made now", NULL);
+                        run_fail(r, CONTROL_STEP_SETUP, m->error > 0 ? m->error : EIO, "no session can be made now",
+                                 NULL);
                 return;
         }
         r->monitor_id = m->session;
@@ -547,7 +559,8 @@ static int spawn_deny_canonical(struct run *r, const struct spawn_item *i) {
         };
 
         if (strcmp(i->path, i->canonical) == 0 ||
-            policy_verdict(r->plan, i->path, i->access & POLICY_READ ? POLICY_READ : POLICY_WRITE).answer != POLICY_ANSWER_DENY)
+            policy_verdict(r->plan, i->path, i->access & POLICY_READ ? POLICY_READ : POLICY_WRITE).answer !=
+                    POLICY_ANSWER_DENY)
                 return 0; /* its own name; or lifted by a rule that may */
         return policy_plan_add(r->plan, &rule, NULL);
 }
@@ -634,19 +647,23 @@ static int spawn_layout(struct run *r, struct layout **ret) {
                 if (spawn_is_own_place(r, s->links[k].path) || strlen(s->links[k].target) > MONITOR_TARGET_MAX ||
                     policy_verdict(r->plan, s->links[k].path, POLICY_READ).answer == POLICY_ANSWER_DENY)
                         continue;
-                entries[n++] = (struct layout_entry){ .what = LAYOUT_LINK, .path = s->links[k].path,
+                entries[n++] = (struct layout_entry){ .what = LAYOUT_LINK,
+                                                      .path = s->links[k].path,
                                                       .target = s->links[k].target };
         }
         return layout_make(entries, n, r->own_tmp, ret);
 }
 
 static int spawn_send_node(struct run *r, const struct layout_node *n) {
-        struct monitor_message m = { .type = MONITOR_NODE, .node = n->id, .parent = n->parent, .kind = n->kind,
-                                     .flags = n->flags };
-        struct broker_message grant = { .type = BROKER_GRANT, .node = n->id,
+        struct monitor_message m = {
+                .type = MONITOR_NODE, .node = n->id, .parent = n->parent, .kind = n->kind, .flags = n->flags
+        };
+        struct broker_message grant = { .type = BROKER_GRANT,
+                                        .node = n->id,
                                         .flags = n->flags & VIEW_WRITE ? BROKER_F_WRITE : 0 };
         const char *text = n->flags & VIEW_INSIDE ? n->name : n->target;
-        size_t n_name = n->flags & VIEW_INSIDE || n->id == TREE_ROOT ? 0 : strlen(n->name), n_text = text ? strlen(text) : 0;
+        size_t n_name = n->flags & VIEW_INSIDE || n->id == TREE_ROOT ? 0 : strlen(n->name),
+               n_text = text ? strlen(text) : 0;
         struct tree_node *node;
         int fd = -1, e;
 
@@ -671,7 +688,8 @@ static int spawn_send_node(struct run *r, const struct layout_node *n) {
         return monitor_link_send(r, &m, &fd, fd >= 0 ? 1 : 0);
 }
 
-static void on_start(struct run *r, void *arg, const void *answer, const char *text, size_t n_text, int *fds, size_t n_fds) {
+static void on_start(struct run *r, void *arg, const void *answer, const char *text, size_t n_text, int *fds,
+                     size_t n_fds) {
         const struct monitor_message *m = answer;
 
         if (m && m->type == MONITOR_REPLY && m->error)
@@ -701,7 +719,8 @@ static const struct spawn_item *spawn_find(const struct spawn *s, enum spawn_pur
 
 /* What cannot work is said now, in words, rather than by the kernel later. */
 static bool spawn_check_command(struct run *r) {
-        const struct spawn_item *workdir = spawn_find(r->spawn, SPAWN_WORKDIR), *program = spawn_find(r->spawn, SPAWN_PROGRAM);
+        const struct spawn_item *workdir = spawn_find(r->spawn, SPAWN_WORKDIR),
+                                *program = spawn_find(r->spawn, SPAWN_PROGRAM);
         char path[1024], message[1200];
 
         if (workdir->error || workdir->kind != OBJECT_DIR) {

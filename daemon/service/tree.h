@@ -20,15 +20,15 @@ enum { TREE_ROOT = 1, TREE_PLANTED_MAX = 2048 };
 
 struct tree_node {
         uint32_t id;
-        uint32_t kind, flags; /* enum view_kind, VIEW_WRITE … */
+        uint32_t kind, flags;                       /* enum view_kind, VIEW_WRITE … */
         struct tree_node *parent, *children, *next; /* siblings */
         struct tree_node *hash_path;
-        char *path;     /* owned; where it stands, which is also its canonical path on the host */
-        bool standing;  /* the monitor said so */
-        bool planted;   /* negative name */
-        uint32_t dev;   /* of a level */
+        char *path;               /* owned; where it stands, which is also its canonical path on the host */
+        bool standing;            /* the monitor said so */
+        bool planted;             /* negative name */
+        uint32_t dev;             /* of a level */
         struct attach *switching; /* an answer about its writability is awaited */
-        struct request *held; /* walks that arrived while the attach was under way; owned by the session */
+        struct request *held;     /* walks that arrived while the attach was under way; owned by the session */
 };
 
 enum { TREE_OK = 0, TREE_E_FULL = 1, TREE_E_EXISTS };

@@ -39,19 +39,26 @@ static void make_policy(struct fake *f) {
         assert_int_equal(mkdir(path, 0755), 0);
         snprintf(path, sizeof(path), "%s/profiles", f->dir);
         assert_int_equal(mkdir(path, 0755), 0);
-        write_policy(f->dir, "groups/system.json", "{ \"allow\": { \"read\": [\"/usr\"], \"readwrite\": [\"/tmp\"] } }");
+        write_policy(f->dir, "groups/system.json",
+                     "{ \"allow\": { \"read\": [\"/usr\"], \"readwrite\": [\"/tmp\"] } }");
         write_policy(f->dir, "groups/secrets.json",
                      "{ \"required\": true, \"deny\": { \"access\": [\"~/.ssh\", \"~/work/.env\"] } }");
         write_policy(f->dir, "profiles/default.json", "{ \"groups\": { \"include\": [\"system\"] } }");
-        write_policy(f->dir, "profiles/agent.json",
-                     "{ \"extends\": \"default\", \"binary\": \"agent\", \"workdir\": { \"access\": \"readwrite\" },"
-                     " \"network\": { \"open_port\": [8080] },"
-                     " \"filesystem\": { \"allow\": [\"~/.agent\"], \"read\": [\"~/docs\"], \"allow_file\": [\"~/.agent.json\"] } }");
+        write_policy(
+                f->dir, "profiles/agent.json",
+                "{ \"extends\": \"default\", \"binary\": \"agent\", \"workdir\": { \"access\": \"readwrite\" },"
+                " \"network\": { \"open_port\": [8080] },"
+                " \"filesystem\": { \"allow\": [\"~/.agent\"], \"read\": [\"~/docs\"], \"allow_file\": [\"~/.agent.json\"] } }");
 }
 
 static void remove_policy(const struct fake *f) {
-        static const char *const names[] = { "groups/system.json", "groups/secrets.json", "profiles/default.json",
-                                             "profiles/agent.json", "groups", "profiles", "." };
+        static const char *const names[] = { "groups/system.json",
+                                             "groups/secrets.json",
+                                             "profiles/default.json",
+                                             "profiles/agent.json",
+                                             "groups",
+                                             "profiles",
+                                             "." };
         char path[256];
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
@@ -107,8 +114,8 @@ void fake_monitor_send(struct fake *f, struct monitor_message *m, const int *fds
 }
 
 /* The next record. Return: false when none comes in time, or the other end is closed. */
-static bool take(int fd, struct fake_inbox *in, const struct pack_format *f, int ms, void *ret, size_t cap, size_t *ret_n,
-                 int *fds, size_t *n_fds) {
+static bool take(int fd, struct fake_inbox *in, const struct pack_format *f, int ms, void *ret, size_t cap,
+                 size_t *ret_n, int *fds, size_t *n_fds) {
         const void *record;
         int *own, r;
 
@@ -259,7 +266,10 @@ struct fake_client fake_client(struct fake *f, uint32_t uid) {
 
 int fake_spec(unsigned tty_mask) {
         static const char text[] = "/usr/bin/true\0/home/u/proj\0true\0PATH=/usr/bin";
-        struct exec_spec h = { .magic = EXEC_SPEC_MAGIC, .size = sizeof(h) + sizeof(text), .n_argv = 1, .n_env = 1,
+        struct exec_spec h = { .magic = EXEC_SPEC_MAGIC,
+                               .size = sizeof(h) + sizeof(text),
+                               .n_argv = 1,
+                               .n_env = 1,
                                .tty_mask = tty_mask };
         int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -469,8 +479,11 @@ void fake_session_run(struct fake_session *s, struct fake_client *c) {
         Nono__Reply *reply;
 
         for (size_t i = 0; i < s->n_nodes; i++) {
-                struct monitor_message level = { .type = MONITOR_LEVEL, .session = s->id, .tag = s->start.tag,
-                                                 .node = s->nodes[i].node, .dev = s->nodes[i].node + 100 };
+                struct monitor_message level = { .type = MONITOR_LEVEL,
+                                                 .session = s->id,
+                                                 .tag = s->start.tag,
+                                                 .node = s->nodes[i].node,
+                                                 .dev = s->nodes[i].node + 100 };
 
                 if (s->nodes[i].kind == VIEW_LEVEL)
                         fake_monitor_send(s->fake, &level, &null, 1);
@@ -479,7 +492,8 @@ void fake_session_run(struct fake_session *s, struct fake_client *c) {
         fake_monitor_send(s->fake, &started, NULL, 0);
         (void)close(null);
         reply = fake_expect(c, NONO__REPLY__BODY_SPAWNED);
-        snprintf(s->session, sizeof(s->session), "%.*s", (int)reply->spawned->session.len, reply->spawned->session.data);
+        snprintf(s->session, sizeof(s->session), "%.*s", (int)reply->spawned->session.len,
+                 reply->spawned->session.data);
         wire_reply_free(reply);
         for (size_t i = 0; i < s->n_nodes; i++)
                 if (s->nodes[i].kind == VIEW_LEVEL)
@@ -514,7 +528,8 @@ const struct monitor_message *fake_node(const struct fake_session *s, const char
                 snprintf(buf, 4096, "%s", m->node == 1 ? "" : m->flags & VIEW_INSIDE ? m->target : m->name);
                 for (const struct monitor_message *up = m; up->parent > 1;) {
                         up = &s->nodes[up->parent - 1];
-                        snprintf(text, sizeof(text), "%.255s/%.3000s", up->flags & VIEW_INSIDE ? up->target : up->name, buf);
+                        snprintf(text, sizeof(text), "%.255s/%.3000s", up->flags & VIEW_INSIDE ? up->target : up->name,
+                                 buf);
                         snprintf(buf, 4096, "%s", text);
                 }
                 if (strcmp(buf, path + 1) == 0)
@@ -531,11 +546,19 @@ uint32_t fake_node_id(const struct fake_session *s, const char *path) {
         return m->node;
 }
 
-void fake_walk(struct fake_session *s, uint64_t tag, uint32_t level, const char *name, const char *full, enum object_kind kind,
-               const char *canonical, const char *target, int pidfd) {
-        struct broker_message m = { .type = BROKER_REQUEST, .tag = tag, .token = (uint32_t)tag + 1000, .node = level,
-                                    .kind = kind, .operation = OPERATION_READ, .access = 1, .pid = 77 };
-        const char *texts[] = { name, full, canonical, target, "agent\x1f" "bash" };
+void fake_walk(struct fake_session *s, uint64_t tag, uint32_t level, const char *name, const char *full,
+               enum object_kind kind, const char *canonical, const char *target, int pidfd) {
+        struct broker_message m = { .type = BROKER_REQUEST,
+                                    .tag = tag,
+                                    .token = (uint32_t)tag + 1000,
+                                    .node = level,
+                                    .kind = kind,
+                                    .operation = OPERATION_READ,
+                                    .access = 1,
+                                    .pid = 77 };
+        const char *texts[] = { name, full, canonical, target,
+                                "agent\x1f"
+                                "bash" };
         int fds[2] = { object_fd(kind), pidfd >= 0 ? dup(pidfd) : (int)syscall(SYS_pidfd_open, getpid(), 0) };
 
         fake_broker_send(s, &m, texts, ELEMENTSOF(texts), fds, 2);
@@ -544,8 +567,13 @@ void fake_walk(struct fake_session *s, uint64_t tag, uint32_t level, const char 
 
 void fake_change(struct fake_session *s, uint64_t tag, enum operation operation, uint32_t node, uint32_t flags,
                  const char *path, const char *second) {
-        struct broker_message m = { .type = BROKER_CHANGE, .tag = tag, .node = node, .operation = operation, .access = 2,
-                                    .flags = flags, .pid = 77 };
+        struct broker_message m = { .type = BROKER_CHANGE,
+                                    .tag = tag,
+                                    .node = node,
+                                    .operation = operation,
+                                    .access = 2,
+                                    .flags = flags,
+                                    .pid = 77 };
         const char *texts[] = { path, second, "agent" };
         int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 

@@ -106,8 +106,8 @@ void fake_broker_expect_resolve(struct fake_session *s, const char *path);
 /* Answers what questions have come; nothing else may have. */
 void fake_broker_answer(struct fake_session *s);
 /* A walk to @name in @level; @pidfd -1: our own. */
-void fake_walk(struct fake_session *s, uint64_t tag, uint32_t level, const char *name, const char *full, enum object_kind kind,
-               const char *canonical, const char *target, int pidfd);
+void fake_walk(struct fake_session *s, uint64_t tag, uint32_t level, const char *name, const char *full,
+               enum object_kind kind, const char *canonical, const char *target, int pidfd);
 void fake_change(struct fake_session *s, uint64_t tag, enum operation operation, uint32_t node, uint32_t flags,
                  const char *path, const char *second);
 void fake_init_send(struct fake_session *s, uint32_t type, int32_t value, uint32_t step);

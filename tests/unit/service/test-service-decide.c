@@ -21,9 +21,13 @@ static struct decide *make(void) {
         return d;
 }
 
-static int ask(struct decide *d, const char *path, unsigned access, uint64_t now, struct waiting *w, struct prompt **ret,
-               Nono__Reason *reason, bool *first) {
-        const struct decide_question q = { .path = path, .access = access, .chain = "a\x1f" "b", .pid = 7 };
+static int ask(struct decide *d, const char *path, unsigned access, uint64_t now, struct waiting *w,
+               struct prompt **ret, Nono__Reason *reason, bool *first) {
+        const struct decide_question q = { .path = path,
+                                           .access = access,
+                                           .chain = "a\x1f"
+                                                    "b",
+                                           .pid = 7 };
 
         return decide_ask(d, &q, ++last_id, now, now, w, ret, reason, first);
 }

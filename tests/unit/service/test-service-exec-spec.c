@@ -186,7 +186,8 @@ static void test_paths_that_are_none_are_refused(void **state) {
 }
 
 /* Writes the spec for init and reads it back with init's own reader. */
-static struct spec write_spec(const struct draft *d, const struct policy_settings *s, bool of_profile, bool keep_tmpdir) {
+static struct spec write_spec(const struct draft *d, const struct policy_settings *s, bool of_profile,
+                              bool keep_tmpdir) {
         _cleanup_(command_freep) struct command *c = accept_draft(d);
         _cleanup_close_ int fd = command_write(c, s, of_profile, keep_tmpdir, "abcdef");
         struct spec spec = { 0 };
@@ -227,9 +228,22 @@ static void test_the_rewritten_spec_is_what_init_reads(void **state) {
 
 static void test_variables_that_run_code_never_pass(void **state) {
         static const char *const bad[] = {
-                "LD_PRELOAD=/x", "LD_LIBRARY_PATH=/x", "LD_AUDIT=x", "DYLD_INSERT_LIBRARIES=x", "BASH_ENV=/x", "ENV=/x",
-                "BASH_FUNC_ls%%=() { evil; }", "PROMPT_COMMAND=x", "IFS=x", "CDPATH=x", "GLOBIGNORE=x", "PYTHONSTARTUP=x",
-                "PERL5OPT=-x", "RUBYOPT=-x", "NONO_SOCKET=/run/x", "NONO_SESSION=other",
+                "LD_PRELOAD=/x",
+                "LD_LIBRARY_PATH=/x",
+                "LD_AUDIT=x",
+                "DYLD_INSERT_LIBRARIES=x",
+                "BASH_ENV=/x",
+                "ENV=/x",
+                "BASH_FUNC_ls%%=() { evil; }",
+                "PROMPT_COMMAND=x",
+                "IFS=x",
+                "CDPATH=x",
+                "GLOBIGNORE=x",
+                "PYTHONSTARTUP=x",
+                "PERL5OPT=-x",
+                "RUBYOPT=-x",
+                "NONO_SOCKET=/run/x",
+                "NONO_SESSION=other",
         };
         static const char *const allow_all[] = { "*", NULL };
         const struct policy_settings settings = { .allow_vars = allow_all };

@@ -8,15 +8,24 @@
 #include "daemon/monitor/request.h"
 #include "daemon/service/layout.h"
 
-#define DIR_RO(p) { .what = LAYOUT_GRANT, .path = (p), .directory = true }
-#define DIR_RW(p) { .what = LAYOUT_GRANT, .path = (p), .directory = true, .write = true }
-#define FILE_RO(p) { .what = LAYOUT_GRANT, .path = (p) }
-#define FILE_RW(p) { .what = LAYOUT_GRANT, .path = (p), .write = true }
-#define LINK(p, t) { .what = LAYOUT_LINK, .path = (p), .target = (t) }
-#define MASK_DIR(p) { .what = LAYOUT_MASK, .path = (p), .directory = true }
-#define MASK_FILE(p) { .what = LAYOUT_MASK, .path = (p) }
-#define FIXED_DIR(p) { .what = LAYOUT_FIXED, .path = (p), .directory = true }
-#define WALK(p) { .what = LAYOUT_WALK, .path = (p), .directory = true }
+#define DIR_RO(p)                                                                                                      \
+        { .what = LAYOUT_GRANT, .path = (p), .directory = true }
+#define DIR_RW(p)                                                                                                      \
+        { .what = LAYOUT_GRANT, .path = (p), .directory = true, .write = true }
+#define FILE_RO(p)                                                                                                     \
+        { .what = LAYOUT_GRANT, .path = (p) }
+#define FILE_RW(p)                                                                                                     \
+        { .what = LAYOUT_GRANT, .path = (p), .write = true }
+#define LINK(p, t)                                                                                                     \
+        { .what = LAYOUT_LINK, .path = (p), .target = (t) }
+#define MASK_DIR(p)                                                                                                    \
+        { .what = LAYOUT_MASK, .path = (p), .directory = true }
+#define MASK_FILE(p)                                                                                                   \
+        { .what = LAYOUT_MASK, .path = (p) }
+#define FIXED_DIR(p)                                                                                                   \
+        { .what = LAYOUT_FIXED, .path = (p), .directory = true }
+#define WALK(p)                                                                                                        \
+        { .what = LAYOUT_WALK, .path = (p), .directory = true }
 
 static struct layout *make_tmp(struct layout_entry *entries, size_t n, bool own_tmp) {
         struct layout *p = NULL;
@@ -98,7 +107,8 @@ static void test_files_are_files_and_read_only_unless_granted(void **state) {
 }
 
 static void test_links_stand_in_levels_with_their_target(void **state) {
-        _cleanup_(layout_freep) struct layout *p = MAKE(DIR_RO("/usr"), LINK("/bin", "usr/bin"), LINK("/a/b", "../usr"));
+        _cleanup_(layout_freep) struct layout *p = MAKE(DIR_RO("/usr"), LINK("/bin", "usr/bin"),
+                                                        LINK("/a/b", "../usr"));
 
         assert_string_equal(must(p, "/bin", VIEW_SYMLINK, 0, "/", "bin")->target, "usr/bin");
         must(p, "/a", VIEW_LEVEL, 0, "/", "a");
@@ -113,7 +123,8 @@ static void test_links_inside_a_grant_are_there_already(void **state) {
 }
 
 static void test_same_or_narrower_inside_a_grant_disappears(void **state) {
-        _cleanup_(layout_freep) struct layout *p = MAKE(DIR_RW("/p"), DIR_RW("/p/a"), DIR_RO("/p/b"), FILE_RO("/p/c/d"));
+        _cleanup_(layout_freep) struct layout *p = MAKE(DIR_RW("/p"), DIR_RW("/p/a"), DIR_RO("/p/b"),
+                                                        FILE_RO("/p/c/d"));
 
         must(p, "/p", VIEW_DIR, VIEW_WRITE, "/", "p");
         assert_int_equal(p->n_nodes, 5);
@@ -144,7 +155,8 @@ static void test_the_same_path_twice_takes_the_wider_access(void **state) {
 }
 
 static void test_deny_inside_a_grant_is_masked(void **state) {
-        _cleanup_(layout_freep) struct layout *p = MAKE(DIR_RW("/home/u"), MASK_DIR("/home/u/.ssh"), MASK_FILE("/home/u/a/.env"));
+        _cleanup_(layout_freep) struct layout *p = MAKE(DIR_RW("/home/u"), MASK_DIR("/home/u/.ssh"),
+                                                        MASK_FILE("/home/u/a/.env"));
 
         must(p, "/home/u/.ssh", VIEW_MASK, VIEW_INSIDE | VIEW_MASK_DIR, "/home/u", ".ssh");
         must(p, "/home/u/a/.env", VIEW_MASK, VIEW_INSIDE, "/home/u", "a/.env");
@@ -179,8 +191,8 @@ static void test_a_denied_grant_is_dropped(void **state) {
 }
 
 static void test_a_grant_inside_a_mask_opens_the_grant_around_it(void **state) {
-        _cleanup_(layout_freep) struct layout *p =
-                MAKE(DIR_RW("/home/u"), MASK_DIR("/home/u/.ssh"), FILE_RO("/home/u/.ssh/known_hosts"), DIR_RW("/home/u/w"));
+        _cleanup_(layout_freep) struct layout *p = MAKE(DIR_RW("/home/u"), MASK_DIR("/home/u/.ssh"),
+                                                        FILE_RO("/home/u/.ssh/known_hosts"), DIR_RW("/home/u/w"));
 
         must(p, "/home/u", VIEW_LEVEL, 0, "/home", "u");
         must(p, "/home/u/.ssh", VIEW_LEVEL, 0, "/home/u", ".ssh");
@@ -202,8 +214,8 @@ static void test_read_only_part_of_a_read_only_grant_needs_nothing(void **state)
 }
 
 static void test_nothing_of_the_host_below_proc_and_dev(void **state) {
-        _cleanup_(layout_freep) struct layout *p =
-                MAKE(DIR_RO("/proc"), FILE_RO("/proc/self/mem"), DIR_RW("/dev"), FILE_RW("/dev/kvm"), LINK("/dev/x", "/etc"));
+        _cleanup_(layout_freep) struct layout *p = MAKE(DIR_RO("/proc"), FILE_RO("/proc/self/mem"), DIR_RW("/dev"),
+                                                        FILE_RW("/dev/kvm"), LINK("/dev/x", "/etc"));
 
         assert_int_equal(p->n_nodes, 4);
         must(p, "/proc", VIEW_PROC, 0, "/", "proc");
@@ -217,7 +229,8 @@ static void test_the_root_is_never_granted(void **state) {
 }
 
 static void test_grants_below_a_private_tmp_stand_in_plain_directories(void **state) {
-        _cleanup_(layout_freep) struct layout *p = MAKE(DIR_RW("/tmp/a/proj"), FILE_RO("/tmp/f"), LINK("/tmp/a/l", "proj"));
+        _cleanup_(layout_freep) struct layout *p = MAKE(DIR_RW("/tmp/a/proj"), FILE_RO("/tmp/f"),
+                                                        LINK("/tmp/a/l", "proj"));
 
         must(p, "/tmp", VIEW_TMP, 0, "/", "tmp");
         must(p, "/tmp/a", VIEW_PLAIN, 0, "/tmp", "a");
@@ -278,7 +291,7 @@ static void test_deep_paths_are_walked_without_recursion(void **state) {
 
 static void test_too_many_nodes_are_refused(void **state) {
         struct layout_entry *entries = calloc(LAYOUT_NODES_MAX, sizeof(*entries));
-        char (*paths)[16] = calloc(LAYOUT_NODES_MAX, sizeof(*paths));
+        char(*paths)[16] = calloc(LAYOUT_NODES_MAX, sizeof(*paths));
         struct layout *p = NULL;
 
         for (int i = 0; i < LAYOUT_NODES_MAX; i++) {

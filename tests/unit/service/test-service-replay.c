@@ -14,8 +14,18 @@
 enum { UID = 1000, SCALE = 100, WORDS = 8 };
 
 static const char *const host[] = {
-        "/", "/usr/", "/usr/bin/true", "/home/", "/home/u/", "/home/u/proj/", "/home/u/docs/", "/home/u/.ssh/",
-        "/home/u/work/", "/home/u/work/.env", "/home/u/.agent.json", NULL,
+        "/",
+        "/usr/",
+        "/usr/bin/true",
+        "/home/",
+        "/home/u/",
+        "/home/u/proj/",
+        "/home/u/docs/",
+        "/home/u/.ssh/",
+        "/home/u/work/",
+        "/home/u/work/.env",
+        "/home/u/.agent.json",
+        NULL,
 };
 
 /* A hundred times faster than life. */
@@ -91,8 +101,8 @@ static void step_walk(struct replay *p, char **w) {
         snprintf(path, sizeof(path), "%s", w[2]);
         name = strrchr(path, '/') + 1;
         snprintf(parent, sizeof(parent), "%.*s", (int)(name - path - 1), path);
-        fake_walk(&p->s, strtoul(w[1], NULL, 10), node_of(p, *parent ? parent : "/"), name, w[4] && !link ? w[4] : w[2], kind,
-                  link ? w[4] : path, link ? w[4] : "", -1);
+        fake_walk(&p->s, strtoul(w[1], NULL, 10), node_of(p, *parent ? parent : "/"), name, w[4] && !link ? w[4] : w[2],
+                  kind, link ? w[4] : path, link ? w[4] : "", -1);
 }
 
 static void step_asks(struct replay *p, char **w) {
@@ -168,8 +178,8 @@ static void step_refused(struct replay *p, char **w) {
 }
 
 static void step_denied(struct replay *p, char **w) {
-        static const char *const reasons[] = { "none", "rule", "person", "timeout", "nobody", "limit",
-                                               "remembered", "error", "expired", "sealed", NULL };
+        static const char *const reasons[] = { "none",       "rule",  "person",  "timeout", "nobody", "limit",
+                                               "remembered", "error", "expired", "sealed",  NULL };
         Nono__Reply *r = fake_expect_event(listener(p), NONO__EVENT_TYPE__EVENT_DENIED);
 
         assert_true(wire_is(&r->event->path, w[1]));
@@ -209,9 +219,10 @@ static const struct {
         int n; /* words that must follow */
         void (*step)(struct replay *p, char **w);
 } steps[] = {
-        { "start", 1, step_start }, { "walk", 3, step_walk },     { "asks", 1, step_asks },       { "approve", 1, step_answer },
-        { "deny", 1, step_answer }, { "attach", 2, step_attach }, { "refused", 1, step_refused }, { "denied", 2, step_denied },
-        { "wait", 1, step_wait },   { "silence", 0, step_silence },
+        { "start", 1, step_start },     { "walk", 3, step_walk },     { "asks", 1, step_asks },
+        { "approve", 1, step_answer },  { "deny", 1, step_answer },   { "attach", 2, step_attach },
+        { "refused", 1, step_refused }, { "denied", 2, step_denied }, { "wait", 1, step_wait },
+        { "silence", 0, step_silence },
 };
 
 static void step(struct replay *p, char *line) {

@@ -17,9 +17,22 @@
 enum { UID = 1000, OTHER = 1001 };
 
 static const char *const host[] = {
-        "/",           "/usr/",         "/usr/bin/true", "/home/",          "/home/u/",       "/home/u/proj/",
-        "/home/u/docs/", "/home/u/.ssh/", "/home/u/work/", "/home/u/work/.env", "/home/u/other/", "/home/u/other/f",
-        "/home/u/.agent.json", "/home/u/link -> /opt/data/", "/opt/data/", NULL,
+        "/",
+        "/usr/",
+        "/usr/bin/true",
+        "/home/",
+        "/home/u/",
+        "/home/u/proj/",
+        "/home/u/docs/",
+        "/home/u/.ssh/",
+        "/home/u/work/",
+        "/home/u/work/.env",
+        "/home/u/other/",
+        "/home/u/other/f",
+        "/home/u/.agent.json",
+        "/home/u/link -> /opt/data/",
+        "/opt/data/",
+        NULL,
 };
 
 struct world {
@@ -115,7 +128,9 @@ static void refused(struct world *w, uint32_t level, uint32_t token) {
 }
 
 static struct monitor_message level_stands(struct world *w, const struct monitor_message *m) {
-        struct monitor_message level = { .type = MONITOR_LEVEL, .session = w->s.id, .tag = m->tag, .node = m->node, .dev = 777 };
+        struct monitor_message level = {
+                .type = MONITOR_LEVEL, .session = w->s.id, .tag = m->tag, .node = m->node, .dev = 777
+        };
         int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
         struct broker_message b;
 
@@ -163,7 +178,10 @@ static void test_hello_comes_first_and_agrees_on_a_version(void **state) {
 
 static void test_malformed_frames_end_only_their_connection(void **state) {
         static const char *const bad[] = {
-                "\xff\xff\xff\xff", "\x01\x00\x00\x00\xff", "\x04\x00\x00\x00\x08\xff\xff\xff", "\x02\x00\x00\x00\x7a\x00",
+                "\xff\xff\xff\xff",
+                "\x01\x00\x00\x00\xff",
+                "\x04\x00\x00\x00\x08\xff\xff\xff",
+                "\x02\x00\x00\x00\x7a\x00",
         };
         static const size_t sizes[] = { 4, 5, 8, 6 };
         struct fake_client good, c;
@@ -284,10 +302,12 @@ static void test_spawns_that_make_no_sense_are_refused_before_the_monitor_hears_
 
         fake_start(&f);
         c = fake_client(&f, UID);
-        fake_spawn_init(&m, &v), m.profile = wire_bytes("nosuch"), spawn_error(&c, &m, NONO__ERROR_CODE__ERROR_NOT_FOUND);
+        fake_spawn_init(&m, &v), m.profile = wire_bytes("nosuch"),
+                                 spawn_error(&c, &m, NONO__ERROR_CODE__ERROR_NOT_FOUND);
         fake_spawn_init(&m, &v), m.profile = wire_bytes("../x"), spawn_error(&c, &m, NONO__ERROR_CODE__ERROR_PROTOCOL);
         fake_spawn_init(&m, &v), m.workdir = wire_bytes("proj"), spawn_error(&c, &m, NONO__ERROR_CODE__ERROR_PROTOCOL);
-        fake_spawn_init(&m, &v), m.workdir = wire_bytes("/a/../b"), spawn_error(&c, &m, NONO__ERROR_CODE__ERROR_PROTOCOL);
+        fake_spawn_init(&m, &v), m.workdir = wire_bytes("/a/../b"),
+                                 spawn_error(&c, &m, NONO__ERROR_CODE__ERROR_PROTOCOL);
         fake_spawn_init(&m, &v), v.home = wire_bytes(""), spawn_error(&c, &m, NONO__ERROR_CODE__ERROR_PROTOCOL);
         fake_spawn_init(&m, &v), m.umask = 01000, spawn_error(&c, &m, NONO__ERROR_CODE__ERROR_PROTOCOL);
         fake_spawn_init(&m, &v), m.open_ports = &port, m.n_open_ports = 1;
@@ -364,14 +384,16 @@ static void test_a_session_the_monitor_refuses_is_told_to_the_client(void **stat
         fake_spawn_init(&spawn, &v);
         fake_send_spawn(&c, &spawn);
         m = fake_monitor_expect(&f, MONITOR_SESSION, NULL, NULL);
-        fake_monitor_send(&f, &(struct monitor_message){ .type = MONITOR_REPLY, .tag = m.tag, .error = EPERM }, NULL, 0);
+        fake_monitor_send(&f, &(struct monitor_message){ .type = MONITOR_REPLY, .tag = m.tag, .error = EPERM }, NULL,
+                          0);
         wire_reply_free(fake_expect(&c, NONO__REPLY__BODY_FAILED));
         /* the same with a client that did not wait for it */
         fake_send_spawn(&c, &spawn);
         m = fake_monitor_expect(&f, MONITOR_SESSION, NULL, NULL);
         fake_hang_up(&c);
         c = fake_client(&f, UID);
-        fake_monitor_send(&f, &(struct monitor_message){ .type = MONITOR_REPLY, .tag = m.tag, .error = EAGAIN }, NULL, 0);
+        fake_monitor_send(&f, &(struct monitor_message){ .type = MONITOR_REPLY, .tag = m.tag, .error = EAGAIN }, NULL,
+                          0);
         fake_hang_up(&c);
         fake_stop(&f);
 }
@@ -391,8 +413,12 @@ static void test_a_view_that_cannot_be_built_fails_with_its_path(void **state) {
         fake_send_spawn(&c, &m);
         fake_session_begin(&f, &s, UID);
         fake_session_build(&s);
-        fake_monitor_send(&f, &(struct monitor_message){ .type = MONITOR_REPLY, .session = s.id, .error = ENODEV,
-                                                         .node = fake_node_id(&s, "/home/u/docs") }, NULL, 0);
+        fake_monitor_send(&f,
+                          &(struct monitor_message){ .type = MONITOR_REPLY,
+                                                     .session = s.id,
+                                                     .error = ENODEV,
+                                                     .node = fake_node_id(&s, "/home/u/docs") },
+                          NULL, 0);
         r = fake_expect(&c, NONO__REPLY__BODY_FAILED);
         assert_int_equal(r->failed->error, ENODEV);
         assert_non_null(memmem(r->failed->message.data, r->failed->message.len, "/home/u/docs", 12));
@@ -492,7 +518,7 @@ static void test_one_answer_is_replayed_over_all_that_wait(void **state) {
         fake_walk(&w.s, 2, w.home, "x", "/home/u/x", OBJECT_FILE, "/home/u/x", "", -1);
         (void)prompt(&w.c, "/home/u/x");
         fake_walk(&w.s, 3, w.home, "x", "/home/u/x", OBJECT_FILE, "/home/u/x", "", -1); /* merged */
-        approve(&w.c, id, NONO__SCOPE__SCOPE_PARENT);                                    /* the whole home */
+        approve(&w.c, id, NONO__SCOPE__SCOPE_PARENT);                                   /* the whole home */
         m = attach(&w, VIEW_DIR, "other", w.home);
         reply_ok(&w, &m);
         m = attach(&w, VIEW_FILE, "x", w.home);
@@ -606,8 +632,11 @@ static void test_an_attach_that_fails_refuses_the_walk(void **state) {
         fake_walk(&w.s, 1, w.home, "other", "/home/u/other", OBJECT_DIR, "/home/u/other", "", -1);
         approve(&w.c, prompt(&w.c, "/home/u/other"), NONO__SCOPE__SCOPE_FILE);
         m = attach(&w, VIEW_DIR, "other", w.home);
-        fake_monitor_send(&w.f, &(struct monitor_message){ .type = MONITOR_REPLY, .session = w.s.id, .tag = m.tag, .node = m.node,
-                                                           .error = EIO }, NULL, 0);
+        fake_monitor_send(
+                &w.f,
+                &(struct monitor_message){
+                        .type = MONITOR_REPLY, .session = w.s.id, .tag = m.tag, .node = m.node, .error = EIO },
+                NULL, 0);
         refused(&w, w.home, 1001);
         /* and the name may be tried again */
         fake_walk(&w.s, 2, w.home, "other", "/home/u/other", OBJECT_DIR, "/home/u/other", "", -1);
@@ -725,7 +754,8 @@ static void test_a_once_approval_ends_with_its_process(void **state) {
 /* --- changes ------------------------------------------------------------------------------------------------------ */
 
 static void test_creating_a_name_asks_and_then_shows_it(void **state) {
-        struct broker_message b, changed = { .type = BROKER_CHANGED, .tag = 50, .kind = OBJECT_FILE, .operation = OPERATION_CREATE };
+        struct broker_message b,
+                changed = { .type = BROKER_CHANGED, .tag = 50, .kind = OBJECT_FILE, .operation = OPERATION_CREATE };
         const char *texts[] = { "/home/u/new", "" };
         struct monitor_message m;
         struct world w;
@@ -749,7 +779,9 @@ static void test_creating_a_name_asks_and_then_shows_it(void **state) {
 }
 
 static void test_a_rename_replaces_what_stands(void **state) {
-        struct broker_message changed = { .type = BROKER_CHANGED, .tag = 51, .kind = OBJECT_FILE, .operation = OPERATION_RENAME };
+        struct broker_message changed = {
+                .type = BROKER_CHANGED, .tag = 51, .kind = OBJECT_FILE, .operation = OPERATION_RENAME
+        };
         const char *texts[] = { "/home/u/.agent.json.tmp", "/home/u/.agent.json" };
         struct monitor_message m;
         struct world w;
