@@ -397,6 +397,30 @@ static bool spawn_deny_matters(const struct run *r, const struct policy_rule *ru
                policy_verdict(r->plan, up, POLICY_READ).answer == POLICY_ANSWER_GRANT;
 }
 
+/* What matches a pattern is not known before it is walked to: levels refuse it, inside a granted directory nobody asks. */
+static bool spawn_pattern_reaches_into_a_grant(const struct run *r, const struct policy_rule *rule) {
+        char dir[POLICY_PATH_MAX];
+        struct policy_verdict v;
+
+        snprintf(dir, sizeof(dir), "%.*s", (int)strcspn(rule->path, "*?"), rule->path);
+        if (!strrchr(dir, '/'))
+                return false;
+        *(strrchr(dir, '/') == dir ? dir + 1 : strrchr(dir, '/')) = '\0';
+        v = policy_verdict(r->plan, dir, POLICY_READ);
+        return v.answer == POLICY_ANSWER_GRANT || (strstr(rule->path, "**") && v.answer == POLICY_ANSWER_DESCEND);
+}
+
+static void spawn_warn_of_patterns(const struct run *r) {
+        size_t n, k = 0;
+        const struct policy_rule *rules = policy_plan_rules(r->plan, &n);
+
+        for (size_t i = 0; i < n; i++)
+                k += rules[i].effect == POLICY_DENY && rules[i].pattern &&
+                     spawn_pattern_reaches_into_a_grant(r, &rules[i]);
+        if (k > 0)
+                log_warning("session %s: %zu denied patterns do not hold inside granted directories", r->id, k);
+}
+
 static bool spawn_add_rules(struct run *r) {
         const struct policy_rule *rules;
         struct spawn_item *i;
@@ -757,6 +781,7 @@ static void spawn_compose(struct run *r) {
                 run_fail(r, CONTROL_STEP_SETUP, e < 0 ? -e : ENOSPC, "the view would have too many parts", NULL);
                 return;
         }
+        spawn_warn_of_patterns(r);
         run_set_state(r, RUN_BUILDING);
         for (size_t i = 0; i < layout->n_nodes && e == 0; i++)
                 e = spawn_send_node(r, &layout->nodes[i]);
