@@ -108,22 +108,17 @@ void cgroup_done(struct cgroup *c) {
         (void)rmdir(c->path);
 }
 
-int cgroup_create(struct cgroup *c, uint32_t session, int *ret_procs) {
-        char name[32], path[64];
-        int fd;
+int cgroup_create(struct cgroup *c, uint32_t session, int *ret_dir) {
+        char name[32];
 
-        *ret_procs = -1;
+        *ret_dir = -1;
         if (c->fd_base < 0)
                 return 0;
         cgroup_name(session, name);
         if (mkdirat(c->fd_base, name, 0755) < 0 && errno != EEXIST)
                 return err_raise(-errno);
-        snprintf(path, sizeof(path), "%s/cgroup.procs", name);
-        fd = openat(c->fd_base, path, O_WRONLY | O_CLOEXEC);
-        if (fd < 0)
-                return err_raise(-errno);
-        *ret_procs = fd;
-        return 0;
+        *ret_dir = openat(c->fd_base, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return *ret_dir < 0 ? err_raise(-errno) : 0;
 }
 
 void cgroup_kill(struct cgroup *c, uint32_t session) {

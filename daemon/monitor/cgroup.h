@@ -17,8 +17,8 @@ struct cgroup {
  */
 int cgroup_init(struct cgroup *c, uint32_t instance);
 void cgroup_done(struct cgroup *c);
-/* Return: O_WRONLY descriptor of the new group's cgroup.procs; -1 without cgroup v2; -errno (below -1). */
-int cgroup_create(struct cgroup *c, uint32_t session, int *ret_procs);
+/* @ret_dir: O_PATH descriptor of the new group's directory, for CLONE_INTO_CGROUP; -1 without cgroup v2. Return: 0; -errno. */
+int cgroup_create(struct cgroup *c, uint32_t session, int *ret_dir);
 /* SIGKILL to everything in it, at once (cgroup.kill, Linux 5.14). */
 void cgroup_kill(struct cgroup *c, uint32_t session);
 /* Return: 0 when it is gone; -EBUSY while a process still leaves it. */

@@ -27,7 +27,7 @@
 enum { SESSION_PIPE_BYTES = 1 << 20 }; /* a full packet pipe would turn signals into EINTR for whoever walks */
 
 struct session_fds {
-        int packets[2], broker[2], control[2], builder[2], procs;
+        int packets[2], broker[2], control[2], builder[2], cgroup;
 };
 
 static void session_fds_close(struct session_fds *f) {
@@ -35,7 +35,7 @@ static void session_fds_close(struct session_fds *f) {
         fd_close_many(f->broker, 2);
         fd_close_many(f->control, 2);
         fd_close_many(f->builder, 2);
-        fd_close(&f->procs);
+        fd_close(&f->cgroup);
 }
 
 static int session_fds_open(struct session_fds *f) {
@@ -68,7 +68,7 @@ static _Noreturn void session_builder(const struct session_spawn *spawn, struct 
                 .fd_pipe = f->packets[1],
                 .fd_control = f->control[1],
                 .fd_lifeline = spawn->fd_lifeline,
-                .fd_cgroup = f->procs,
+                .fd_cgroup = f->cgroup,
                 .pgrp = spawn->pgrp,
         };
         int *const keep[] = { &o.fd_monitor, &o.fd_pipe, &o.fd_control, &o.fd_lifeline, &o.fd_cgroup };
@@ -114,7 +114,7 @@ int session_start(struct session *s, const struct session_spawn *spawn, int *ret
 
         r = session_fds_open(&f);
         if (r == 0)
-                r = cgroup_create(spawn->cgroup, s->id, &f.procs);
+                r = cgroup_create(spawn->cgroup, s->id, &f.cgroup);
         if (r) {
                 session_fds_close(&f);
                 return err_pass(r);

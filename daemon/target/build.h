@@ -18,7 +18,7 @@ struct build_options {
         int fd_pipe;         /* write end of the autofs pipe */
         int fd_control;      /* init's end of its socket to the service */
         int fd_lifeline;     /* read end of the monitor's lifeline */
-        int fd_cgroup;       /* cgroup.procs of the session's cgroup; -1: none */
+        int fd_cgroup;       /* directory of the session's control group; -1: none */
         pid_t pgrp;
 };
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,7 +101,8 @@ static int init_enter_root(int fd_root) {
 static int init_setup(const struct init_options *o) {
         int r;
 
-        if (setsid() < 0)
+        /* the group namespace's root is the group of whoever makes it: ours, not the builder's */
+        if (setsid() < 0 || unshare(CLONE_NEWCGROUP) < 0)
                 return err_raise(-errno);
         r = init_loopback();
         if (r == 0 && o->fd_proc >= 0)
