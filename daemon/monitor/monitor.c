@@ -42,6 +42,7 @@
 
 enum {
         MONITOR_BURST = 32,      /* messages of the service per round */
+        MONITOR_IDLE_MS = 3,     /* of quiet until a spare broker and builder are made */
         MONITOR_RETRY_MS = 20,   /* between attempts to remove control groups that still empty themselves */
         MONITOR_BUFFER = 1 << 20,
         MONITOR_RESTARTS_MAX = 100, /* of the service, in our life */
@@ -64,13 +65,14 @@ struct monitor {
         struct pack pack;         /* nodes on their way to the builder of pack_session, with the mounts that are ours */
         uint32_t pack_session;
         struct identity identity; /* of the session being made; large, so not on the stack */
+        struct session_spare spare; /* for the next session */
         struct session *sessions; /* MONITOR_SESSIONS_MAX + 1; index 0 is never used */
         uint32_t generation;
         uint32_t leaving[MONITOR_SESSIONS_MAX]; /* control groups to be removed */
         size_t n_leaving;
         unsigned n_restarts;
         time_t service_start; /* a service that dies at once will not get better by trying */
-        bool stopping;
+        bool stopping, no_spare;
         int status;
 };
 
@@ -123,9 +125,8 @@ static void monitor_end(struct monitor *m, struct session *s) {
         monitor_send(m, &exited, NULL, 0);
 }
 
-static int on_session(struct monitor *m, struct session *unused, struct monitor_message *msg, int *fds, size_t n_fds) {
-        const struct session_spawn spawn = {
-                .identity = &m->identity,
+static struct session_spawn monitor_spawn(struct monitor *m) {
+        return (struct session_spawn){
                 .filter = &m->filter,
                 .staging = m->staging,
                 .fd_lifeline = m->fd_lifeline[0],
@@ -133,6 +134,17 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
                 .broker_main = m->options->broker_main,
                 .cgroup = &m->cgroup,
         };
+}
+
+/* When nothing else is to do. A failure is no reason to try again and again: the next session tells what is wrong. */
+static void monitor_make_spare(struct monitor *m) {
+        const struct session_spawn spawn = monitor_spawn(m);
+
+        m->no_spare = session_prepare(&m->spare, &spawn) != 0;
+}
+
+static int on_session(struct monitor *m, struct session *unused, struct monitor_message *msg, int *fds, size_t n_fds) {
+        const struct session_spawn spawn = monitor_spawn(m);
         struct monitor_message ok = { .type = MONITOR_SESSION_OK, .tag = msg->tag };
         struct session *s = NULL;
         int fd_broker = -1, r;
@@ -151,7 +163,7 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
                 monitor_reply(m, msg, 0, r > 0 ? -EPERM : r);
                 return 0;
         }
-        r = session_start(s, &spawn, &fd_broker);
+        r = session_start(s, &spawn, &m->spare, &m->identity, &fd_broker);
         if (r) {
                 monitor_reply(m, msg, 0, r);
                 return 0;
@@ -513,6 +525,8 @@ static void on_signals(struct monitor *m) {
                 if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGHUP)
                         m->stopping = true;
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+                if (pid == m->spare.broker)
+                        session_spare_drop(&m->spare);
                 if (pid == m->service)
                         on_service_end(m, status);
                 for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX; i++)
@@ -696,6 +710,7 @@ static void monitor_event(struct monitor *m, uint64_t data) {
 
 static void monitor_stop(struct monitor *m) {
         sd_notify(0, "STOPPING=1");
+        session_spare_drop(&m->spare);
         fd_close(&m->fd_service); /* the service ends with its socket, brokers with theirs */
         for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX; i++)
                 if (m->sessions[i].state != SESSION_FREE) {
@@ -741,10 +756,13 @@ int monitor_run(const struct monitor_options *options) {
         }
         while (!m.stopping) {
                 struct epoll_event events[64];
-                int n = epoll_wait(m.fd_epoll, events, ELEMENTSOF(events), m.n_leaving ? MONITOR_RETRY_MS : -1);
+                int n = epoll_wait(m.fd_epoll, events, ELEMENTSOF(events),
+                                   !m.spare.broker && !m.no_spare ? MONITOR_IDLE_MS : m.n_leaving ? MONITOR_RETRY_MS : -1);
 
                 for (int i = 0; i < n && !m.stopping; i++)
                         monitor_event(&m, events[i].data.u64);
+                if (n == 0 && !m.spare.broker)
+                        monitor_make_spare(&m);
                 if (m.n_leaving)
                         monitor_remove_cgroups(&m);
         }

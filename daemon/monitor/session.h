@@ -31,8 +31,16 @@ struct session {
 
 struct broker_options;
 
+/*
+ * A broker and a builder that wait for their session: what costs most of a start (two forks, three namespaces, /dev) is
+ * done before anybody asks. The broker is still root while it waits, reads one fixed-size message, and is the user then.
+ */
+struct session_spare {
+        pid_t broker; /* 0: there is none */
+        int fd_pipe, fd_builder, fd_broker, fd_control, fd_assign;
+};
+
 struct session_spawn {
-        const struct identity *identity;
         const struct sock_fprog *filter;
         const char *staging;
         int fd_lifeline; /* read end */
@@ -41,13 +49,20 @@ struct session_spawn {
         struct cgroup *cgroup;
 };
 
+/* Return: 0; -errno, nothing is left. */
+int session_prepare(struct session_spare *spare, const struct session_spawn *spawn);
+/* Ends the two processes. */
+void session_spare_drop(struct session_spare *spare);
+
 /**
- * session_start() - fork broker and builder
+ * session_start() - give broker and builder their session
+ * @spare:      consumed; prepared here when there is none
  * @ret_broker: the service's end of the broker's socket, the caller's. Not kept: its end of file tells the broker that
  *              nobody decides any more
  * Return: 0 (state BUILDING); -errno, nothing is left.
  */
-int session_start(struct session *s, const struct session_spawn *spawn, int *ret_broker);
+int session_start(struct session *s, const struct session_spawn *spawn, struct session_spare *spare,
+                  const struct identity *identity, int *ret_broker);
 void session_init(struct session *s);
 /* Ends every process of it, now; the rest follows from pidfd_init or the builder's socket. */
 void session_kill(struct session *s, struct cgroup *cgroup);

@@ -10,14 +10,17 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdint.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,6 +34,9 @@
 #include "daemon/target/init.h"
 #include "daemon/target/mount.h"
 
+/* Where /dev goes; it is made before anybody says so. */
+#define BUILD_DEV "dev"
+
 struct build_node {
         int fd; /* what children are placed below; -1: nothing can be */
         uint32_t kind;
@@ -39,11 +45,15 @@ struct build_node {
 
 struct build {
         const struct build_options *options;
+        struct identity identity;
+        int fd_cgroup; /* directory of the session's control group; -1: none */
         struct build_node *nodes; /* indexed by node id */
         size_t n_nodes;
         struct pack out; /* records on their way to the monitor */
         int fd_hidden; /* tmpfs with the bind mounts of single files */
-        int fd_proc;   /* mount point of procfs; -1 */
+        int fd_namespace; /* the session's mount namespace */
+        int fd_dev;    /* /dev, until its node comes */
+        char proc[MONITOR_NAME_MAX + 1]; /* name of procfs in the root; "": the view has none */
 };
 
 static struct build_node *build_node(struct build *b, uint32_t id) {
@@ -67,23 +77,55 @@ static int build_add(struct build *b, uint32_t id, uint32_t kind, uint32_t flags
         return 0;
 }
 
-static int build_root(struct build *b) {
+/* pivot_root(2), NOTES: the same directory twice stacks the old root below, and it is detached at once. */
+static int build_enter_root(int fd_root) {
+        if (fchdir(fd_root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
+                return err_raise(-errno);
+        return chdir("/") < 0 ? err_raise(-errno) : 0;
+}
+
+/* The empty network namespace gets its private loopback; nothing else ever appears in it. */
+static int build_loopback(void) {
+        _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+
+        if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
+                return err_raise(-errno);
+        return 0;
+}
+
+/*
+ * What does not depend on whose session it will be. The host's mounts are left behind at once, so that waiting here
+ * keeps none of them busy.
+ */
+static int build_prepare(struct build *b) {
         _cleanup_close_ int fd_root = -1;
         int r;
 
-        if (unshare(CLONE_NEWNS) < 0)
-                return err_raise(-errno);
-        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 return err_raise(-errno);
         fd_root = mount_level(AT_FDCWD, b->options->staging, b->options->fd_pipe, b->options->pgrp);
         if (fd_root < 0)
                 return err_pass(fd_root);
-        if (mkdirat(fd_root, MOUNT_HIDDEN, 0711) < 0)
+        b->fd_namespace = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+        if (b->fd_namespace < 0)
+                return err_raise(-errno);
+        r = build_enter_root(fd_root);
+        if (r)
+                return err_pass(r);
+        if (mkdirat(fd_root, MOUNT_HIDDEN, 0711) < 0 || mkdirat(fd_root, BUILD_DEV, 0755) < 0)
                 return err_raise(-errno);
         b->fd_hidden = mount_type(fd_root, MOUNT_HIDDEN, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0711,size=1m");
         if (b->fd_hidden < 0)
                 return err_pass(b->fd_hidden);
-        r = build_add(b, 1, VIEW_LEVEL, 0, fd_root);
+        b->fd_dev = devices_build(fd_root, BUILD_DEV);
+        if (b->fd_dev < 0)
+                return err_pass(b->fd_dev);
+        if (unshare(CLONE_NEWIPC | CLONE_NEWNET) < 0)
+                return err_raise(-errno);
+        r = build_loopback();
+        if (r == 0)
+                r = build_add(b, 1, VIEW_LEVEL, 0, fd_root);
         if (r == 0)
                 (void)steal_fd(&fd_root);
         return r;
@@ -144,11 +186,16 @@ static int build_one(struct build *b, const struct monitor_message *m, int *fds)
         int fd = -1, r = 0;
 
         if (m->node == 1 && m->kind == VIEW_LEVEL)
-                return build_root(b);
+                return 0; /* stands since build_prepare() */
         if (!parent || parent->fd < 0)
                 return err_raise(-EINVAL);
         if (m->flags & VIEW_INSIDE)
                 return build_inside(b, parent, m, fds[0]);
+        if (m->kind == VIEW_DEV) {
+                if (m->parent != 1 || strcmp(m->name, BUILD_DEV) != 0 || b->fd_dev < 0)
+                        return err_raise(-EINVAL);
+                return build_add(b, m->node, m->kind, m->flags, steal_fd(&b->fd_dev));
+        }
         if (m->kind != VIEW_FILE && m->kind != VIEW_SYMLINK && mkdirat(parent->fd, m->name, 0755) < 0)
                 return err_raise(-errno);
         switch (m->kind) {
@@ -173,13 +220,11 @@ static int build_one(struct build *b, const struct monitor_message *m, int *fds)
         case VIEW_TMP:
                 fd = mount_type(parent->fd, m->name, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
                 break;
-        case VIEW_PROC:
-                fd = openat(parent->fd, m->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                b->fd_proc = fd;
-                break;
-        case VIEW_DEV:
-                fd = devices_build(parent->fd, m->name);
-                break;
+        case VIEW_PROC: /* mounted by init, inside the pid namespace */
+                if (m->parent != 1)
+                        return err_raise(-EINVAL);
+                strcpy(b->proc, m->name);
+                return build_add(b, m->node, m->kind, m->flags, -1);
         default:
                 return err_raise(-EINVAL);
         }
@@ -240,10 +285,10 @@ static int build_start(struct build *b, const struct monitor_message *m, int *fd
         const struct build_options *o = b->options;
         struct monitor_message started = { .type = MONITOR_STARTED };
         struct init_options init = {
-                .identity = o->identity,
+                .identity = &b->identity,
                 .filter = o->filter,
                 .fd_root = b->nodes[1].fd,
-                .fd_proc = b->fd_proc,
+                .proc = b->proc,
                 .fd_control = o->fd_control,
                 .fd_lifeline = o->fd_lifeline,
                 .fd_spec = fds[0],
@@ -252,7 +297,6 @@ static int build_start(struct build *b, const struct monitor_message *m, int *fd
         };
         /* born in its control group: moving there would wait for an RCU grace period, 10 ms and more (Linux 5.7) */
         struct clone_args args = { .flags = CLONE_PARENT | CLONE_PIDFD };
-        _cleanup_close_ int fd_namespace = -1;
         int send_fds[3], pidfd = -1, r;
         size_t used = 1;
         long pid;
@@ -266,14 +310,11 @@ static int build_start(struct build *b, const struct monitor_message *m, int *fd
         r = build_send_levels(b);
         if (r)
                 return err_pass(r);
-        fd_namespace = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-        if (fd_namespace < 0)
+        if (unshare(CLONE_NEWPID) < 0)
                 return err_raise(-errno);
-        if (unshare(CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET) < 0)
-                return err_raise(-errno);
-        if (o->fd_cgroup >= 0) {
+        if (b->fd_cgroup >= 0) {
                 args.flags |= CLONE_INTO_CGROUP;
-                args.cgroup = (uint64_t)o->fd_cgroup;
+                args.cgroup = (uint64_t)b->fd_cgroup;
         }
         args.pidfd = (uint64_t)(uintptr_t)&pidfd;
         pid = syscall(SYS_clone3, &args, sizeof(args));
@@ -283,7 +324,7 @@ static int build_start(struct build *b, const struct monitor_message *m, int *fd
                 init_run(&init);
         started.pid = (int)pid;
         send_fds[0] = pidfd;
-        send_fds[1] = fd_namespace;
+        send_fds[1] = b->fd_namespace;
         send_fds[2] = b->fd_hidden;
         r = build_send(b, &started, send_fds, 3);
         return r ? r : build_flush(b);
@@ -313,16 +354,26 @@ static int build_record(struct build *b, const void *record, int *fds, size_t n_
         return r;
 }
 
+static int build_take_identity(struct build *b) {
+        size_t n, n_fds;
+        int r;
+
+        r = fd_recv(b->options->fd_monitor, &b->identity, sizeof(b->identity), &n, &b->fd_cgroup, 1, &n_fds);
+        return r == 0 && n == sizeof(b->identity) && b->identity.n_groups <= IDENTITY_GROUPS_MAX ? 0 : -EPIPE;
+}
+
 _Noreturn void build_run(const struct build_options *options) {
         static struct build b;
         static char data[PACK_BYTES_MAX];
 
         b.options = options;
-        b.fd_hidden = b.fd_proc = -1;
+        b.fd_hidden = b.fd_namespace = b.fd_dev = b.fd_cgroup = -1;
         prctl(PR_SET_NAME, "nono-builder");
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         log_init("nonod[builder]", log_max_level());
         umask(0);
+        if (build_prepare(&b) != 0 || build_take_identity(&b) != 0)
+                _exit(1); /* the monitor sees the socket close */
         for (;;) {
                 struct pack_reader reader = { .data = data };
                 int fds[PACK_FDS_MAX], *own, r;

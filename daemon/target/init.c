@@ -9,7 +9,6 @@
 #include "daemon/target/init.h"
 
 #include <fcntl.h>
-#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,7 +18,6 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -33,6 +31,7 @@
 #include "daemon/target/control.h"
 #include "daemon/target/filter.h"
 #include "daemon/target/landlock-linux.h"
+#include "daemon/target/mount.h"
 #include "daemon/target/spec.h"
 
 static void init_tell(int fd_control, enum control_type type, int value, int pid, uint32_t step, int fd) {
@@ -46,56 +45,33 @@ static _Noreturn void init_fail(int fd_control, int r, uint32_t step) {
         _exit(125);
 }
 
-/* The empty network namespace gets its private loopback; nothing else ever appears in it. */
-static int init_loopback(void) {
-        _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
-
-        if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
-                return err_raise(-errno);
-        return 0;
-}
-
-static int init_mount_proc(int fd_proc, uid_t uid) {
-        /* uid 0 owns these even without capabilities; for everyone else the modes suffice */
+/* uid 0 owns these even without capabilities; for everyone else the modes suffice. */
+static int init_protect_proc(int fd_proc) {
         static const char *const read_only[] = { "sys", "sysrq-trigger", "irq", "bus", "fs" };
-        char path[64];
 
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd_proc);
-        if (mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-                return err_raise(-errno);
-        if (uid != 0)
-                return 0;
         for (size_t i = 0; i < ELEMENTSOF(read_only); i++) {
                 struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-                _cleanup_close_ int fd_tree = -1;
-                int fd_dir = openat(fd_proc, "../proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+                _cleanup_close_ int fd_tree = open_tree(fd_proc, read_only[i], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
-                if (fd_dir < 0)
+                if (fd_tree < 0 && errno == ENOENT)
+                        continue; /* not built into this kernel */
+                if (fd_tree < 0 || mount_setattr(fd_tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
                         return err_raise(-errno);
-                fd_tree = open_tree(fd_dir, read_only[i], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-                if (fd_tree < 0 || mount_setattr(fd_tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
-                    move_mount(fd_tree, "", fd_dir, read_only[i], MOVE_MOUNT_F_EMPTY_PATH) < 0) {
-                        int r = -errno;
-
-                        fd_close(&fd_dir);
-                        if (r == -ENOENT)
-                                continue; /* not built into this kernel */
-                        return err_raise(r);
-                }
-                fd_close(&fd_dir);
+                if (mount_place(fd_tree, fd_proc, read_only[i]) < 0)
+                        return err_raise(-EIO);
         }
         return 0;
 }
 
-/* pivot_root(2), NOTES: the same directory twice stacks the old root below, and it is detached at once. */
-static int init_enter_root(int fd_root) {
-        if (fchdir(fd_root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
-                return err_raise(-errno);
-        /* shared, so that mount namespaces a program makes inside see live grants too */
-        if (mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0 || chdir("/") < 0)
-                return err_raise(-errno);
-        return 0;
+static int init_mount_proc(const struct init_options *o) {
+        int fd, r;
+
+        fd = mount_type(o->fd_root, o->proc, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+        if (fd < 0)
+                return err_pass(fd);
+        r = o->identity->uid == 0 ? init_protect_proc(fd) : 0;
+        fd_close(&fd);
+        return r;
 }
 
 static int init_setup(const struct init_options *o) {
@@ -104,13 +80,15 @@ static int init_setup(const struct init_options *o) {
         /* the group namespace's root is the group of whoever makes it: ours, not the builder's */
         if (setsid() < 0 || unshare(CLONE_NEWCGROUP) < 0)
                 return err_raise(-errno);
-        r = init_loopback();
-        if (r == 0 && o->fd_proc >= 0)
-                r = init_mount_proc(o->fd_proc, o->identity->uid);
-        if (r == 0)
-                r = init_enter_root(o->fd_root);
-        if (r == 0)
-                r = identity_limit(o->identity);
+        if (o->proc[0]) {
+                r = init_mount_proc(o);
+                if (r)
+                        return err_pass(r);
+        }
+        /* shared, so that mount namespaces a program makes inside see live grants too */
+        if (mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0 || chdir("/") < 0)
+                return err_raise(-errno);
+        r = identity_limit(o->identity);
         if (r == 0)
                 r = identity_assume(o->identity);
         umask(o->umask);
@@ -271,7 +249,7 @@ static _Noreturn void init_loop(struct init *i, int fd_lifeline, int fd_signals,
 
 _Noreturn void init_run(const struct init_options *options) {
         struct init_options o = *options;
-        int *const keep[] = { &o.fd_root,     &o.fd_proc,     &o.fd_control,  &o.fd_lifeline, &o.fd_spec,
+        int *const keep[] = { &o.fd_root,     &o.fd_control,  &o.fd_lifeline, &o.fd_spec,
                               &o.fd_stdio[0], &o.fd_stdio[1], &o.fd_stdio[2] };
         struct init i = { .fd_terminal = -1 };
         int alive[2], fd_signals, fd_master = -1, stdio[3], r;
@@ -289,7 +267,6 @@ _Noreturn void init_run(const struct init_options *options) {
                 init_fail(o.fd_control, r, CONTROL_STEP_SETUP);
         fd_close(&o.fd_spec);
         fd_close(&o.fd_root);
-        fd_close(&o.fd_proc);
         if (spec.tty_mask) {
                 i.fd_terminal = init_terminal(&spec, &fd_master);
                 if (i.fd_terminal < 0)

@@ -16,7 +16,7 @@ struct init_options {
         const struct identity *identity;
         const struct sock_fprog *filter;
         int fd_root;      /* root level of the view */
-        int fd_proc;      /* where procfs belongs, O_PATH; -1: the view has none */
+        const char *proc; /* name of procfs in the root; "": the view has none */
         int fd_control;   /* to the service */
         int fd_lifeline;  /* readable (end of file) when the monitor is gone */
         int fd_spec;      /* exec spec memfd */
