@@ -170,6 +170,19 @@ static struct run *client_run(struct client *c, const struct client_call *call, 
         return r;
 }
 
+/* The same, for what needs the session's rules. */
+static struct run *client_ruled_run(struct client *c, const struct client_call *call,
+                                    const ProtobufCBinaryData *session) {
+        struct run *r = client_run(c, call, session);
+
+        if (!r || !r->adopted)
+                return r;
+        client_error(c, call->seq, NONO__ERROR_CODE__ERROR_STATE,
+                     "nonod was restarted: what this session has, it keeps; nothing can be added",
+                     "nonoctl stop SESSION");
+        return NULL;
+}
+
 static void client_hello(struct client *c, const struct client_call *call) {
         const Nono__Hello *m = call->m->hello;
         Nono__Reply reply = NONO__REPLY__INIT;
@@ -332,7 +345,7 @@ static void client_deny(struct client *c, const struct client_call *call) {
 }
 
 static void client_list_grants(struct client *c, const struct client_call *call) {
-        struct run *r = client_run(c, call, &call->m->list_grants->session);
+        struct run *r = client_ruled_run(c, call, &call->m->list_grants->session);
         struct report_plan report;
 
         if (!r)
@@ -365,7 +378,7 @@ static void on_granted(uint64_t client, uint32_t seq, uint64_t id, int error, co
 static void client_grant(struct client *c, const struct client_call *call) {
         const Nono__Grant *m = call->m->grant;
         _cleanup_free_ char *path = wire_string(&m->path);
-        struct run *r = client_run(c, call, &m->session);
+        struct run *r = client_ruled_run(c, call, &m->session);
 
         if (!r)
                 return;
@@ -380,7 +393,7 @@ static void client_grant(struct client *c, const struct client_call *call) {
 
 static void client_revoke(struct client *c, const struct client_call *call) {
         const Nono__Revoke *m = call->m->revoke;
-        struct run *r = client_run(c, call, &m->session);
+        struct run *r = client_ruled_run(c, call, &m->session);
         Nono__Reply reply = NONO__REPLY__INIT;
         Nono__Revoked revoked = NONO__REVOKED__INIT;
         char path[POLICY_PATH_MAX];

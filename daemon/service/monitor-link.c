@@ -62,6 +62,10 @@ static void on_monitor_message(void *arg, const void *data, size_t n, int *fds, 
                 if (n_fds == 1)
                         client_accept(s, steal_fd(&fds[0]), m.uid, m.gid, m.pid, m.error);
                 break;
+        case MONITOR_ADOPT:
+                if (n_fds == 1 && m.session)
+                        run_adopt(s, m.session, m.uid, m.gid, m.pid, steal_fd(&fds[0]));
+                break;
         case MONITOR_SESSION_OK:
         case MONITOR_REPLY:
                 r = m.type == MONITOR_REPLY ? run_by_monitor_id(s, m.session) : NULL;

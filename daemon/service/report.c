@@ -161,7 +161,7 @@ static void report_session(const struct run *r, Nono__SessionInfo *i) {
         i->uid = r->uid;
         i->pid = (uint32_t)r->pid;
         i->started_us = r->started_us;
-        i->state = wire_bytes(run_state_name(r->state));
+        i->state = wire_bytes(run_describe(r));
         i->command = wire_bytes(r->command ? r->command : "");
         i->workdir = wire_bytes(r->workdir ? r->workdir : "");
         i->prompts = (uint32_t)decide_count(r->decide);

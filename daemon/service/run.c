@@ -35,7 +35,7 @@ enum { RUN_INIT_QUEUE = 64 * 1024 };
 
 static const unsigned run_moves[] __attribute__((unused)) = {
         /* read by assert(3) only */
-        [RUN_NEW] = BIT(RUN_RESOLVING) | BIT(RUN_ENDING),
+        [RUN_NEW] = BIT(RUN_RESOLVING) | BIT(RUN_RUNNING) | BIT(RUN_ENDING),
         [RUN_RESOLVING] = BIT(RUN_BUILDING) | BIT(RUN_ENDING),
         [RUN_BUILDING] = BIT(RUN_STARTING) | BIT(RUN_ENDING),
         [RUN_STARTING] = BIT(RUN_RUNNING) | BIT(RUN_ENDING),
@@ -50,6 +50,10 @@ const char *run_state_name(enum run_state state) {
         };
 
         return names[state];
+}
+
+const char *run_describe(const struct run *r) {
+        return r->adopted && r->state == RUN_RUNNING ? "adopted" : run_state_name(r->state);
 }
 
 void run_set_state(struct run *r, enum run_state state) {
@@ -102,15 +106,10 @@ static void run_dismantle(struct run *r) {
         feed_ring_done(&r->recent);
 }
 
-int run_new(struct service *service, uint32_t uid, struct run **ret) {
+static int run_make(struct service *service, uint32_t uid, struct run **ret) {
         struct run *r;
-        size_t n = 0;
         int e;
 
-        for (r = service->runs; r; r = r->next)
-                n += r->uid == uid;
-        if (n >= CORE_RUNS_PER_UID_MAX || service->n_runs >= CORE_RUNS_MAX)
-                return RUN_E_QUOTA;
         r = calloc(1, sizeof(*r));
         if (!r)
                 return err_raise(-ENOMEM);
@@ -141,6 +140,37 @@ int run_new(struct service *service, uint32_t uid, struct run **ret) {
         service->n_runs++;
         *ret = r;
         return 0;
+}
+
+int run_new(struct service *service, uint32_t uid, struct run **ret) {
+        size_t n = 0;
+
+        for (const struct run *r = service->runs; r; r = r->next)
+                n += r->uid == uid;
+        if (n >= CORE_RUNS_PER_UID_MAX || service->n_runs >= CORE_RUNS_MAX)
+                return RUN_E_QUOTA;
+        return run_make(service, uid, ret);
+}
+
+/* Charged, but never refused: it runs already, and must be seen and stopped. */
+void run_adopt(struct service *service, uint32_t monitor_id, uint32_t uid, uint32_t gid, int32_t pid, int fd) {
+        uint64_t most = policy_store_ceiling(service->store).session_max_us;
+        struct run *r;
+
+        if (run_make(service, uid, &r) != 0) {
+                log_error("a session of user %u cannot be adopted, it goes on unseen", uid);
+                fd_close(&fd);
+                return;
+        }
+        r->monitor_id = monitor_id;
+        r->gid = gid;
+        r->pid = pid;
+        r->adopted = r->broker_lost = true;
+        r->command = strdup("(from before a restart)");
+        run_set_state(r, RUN_RUNNING);
+        (void)loop_timer_set(r->timer, most ? most : UINT64_MAX); /* when it began is not known: its time begins anew */
+        if (run_take_init(r, fd) != 0)
+                log_warning("session %s: its first process cannot be reached, only ended", r->id);
 }
 
 static void run_tell_exited(struct run *r, int status) {

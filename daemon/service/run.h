@@ -5,6 +5,8 @@
  *      NEW ─session ok─► RESOLVING ─all known─► BUILDING ─started─► STARTING ─exec─► RUNNING
  *       │                    │                     │                    │               │
  *       └────────────────────┴─────────────────────┴────────────────────┴──► ENDING ◄───┘ ─exited─► (freed)
+ *
+ * A session that an earlier service process left is adopted: RUNNING from the first moment, without plan, broker and client.
  */
 #pragma once
 
@@ -44,6 +46,7 @@ struct run {
         uint64_t started_us; /* realtime */
         bool own_tmp, broker_lost, killed, exit_told;
         bool spawn_gone; /* init was told to start the program */
+        bool adopted;    /* keeps what it has; plan is NULL */
 
         struct client *client; /* attached; NULL: it left */
         uint32_t client_seq;
@@ -69,12 +72,16 @@ struct run {
 /* Charged to @uid; in the list. Return: 0; RUN_E_QUOTA; -errno. */
 enum { RUN_OK = 0, RUN_E_QUOTA = 1 };
 int run_new(struct service *service, uint32_t uid, struct run **ret);
+/* One that an earlier service process left; @fd of its init, consumed in every case. */
+void run_adopt(struct service *service, uint32_t monitor_id, uint32_t uid, uint32_t gid, int32_t pid, int fd);
 /* Ends it when the monitor has forgotten it (or never knew it). The memory goes after the round. */
 void run_free(struct run *r);
 
 /* Asserts the table of moves. */
 void run_set_state(struct run *r, enum run_state state);
 const char *run_state_name(enum run_state state);
+/* What a person is told: its state, or that it was adopted. */
+const char *run_describe(const struct run *r);
 /* Ends every process now; MONITOR_EXITED follows. */
 void run_kill(struct run *r);
 /* SIGTERM and then the end; @force: the end at once. */

@@ -1168,6 +1168,83 @@ static void test_watchers_see_what_waits_and_may_answer(void **state) {
         world_close(&w);
 }
 
+static void test_a_session_from_before_a_restart_is_seen_and_stopped_but_gets_nothing(void **state) {
+        struct monitor_message m = { .type = MONITOR_ADOPT, .session = 0x70001, .uid = UID, .gid = UID, .pid = 321 };
+        struct fake_session s = { .fd_broker = -1, .fd_init = -1 };
+        struct fake_client c, watcher;
+        Nono__Request q = NONO__REQUEST__INIT;
+        Nono__ListSessions list = NONO__LIST_SESSIONS__INIT;
+        Nono__ListGrants grants = NONO__LIST_GRANTS__INIT;
+        Nono__Grant grant = NONO__GRANT__INIT;
+        Nono__Revoke revoke = NONO__REVOKE__INIT;
+        Nono__Watch watch = NONO__WATCH__INIT;
+        Nono__Stop stop = NONO__STOP__INIT;
+        char id[32];
+        Nono__Reply *r;
+        struct fake f;
+        int pair[2];
+
+        fake_start(&f);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+        fake_monitor_send(&f, &m, &pair[1], 1);
+        (void)close(pair[1]);
+        s.fd_init = pair[0];
+        c = fake_client(&f, UID);
+        watcher = fake_client(&f, UID);
+        q.body_case = NONO__REQUEST__BODY_WATCH;
+        q.watch = &watch;
+        fake_send(&watcher, &q, NULL, 0);
+        wire_reply_free(fake_expect(&watcher, NONO__REPLY__BODY_OK));
+
+        q.body_case = NONO__REQUEST__BODY_LIST_SESSIONS;
+        q.list_sessions = &list;
+        fake_send(&c, &q, NULL, 0);
+        r = fake_expect(&c, NONO__REPLY__BODY_SESSIONS);
+        assert_int_equal(r->sessions->n_sessions, 1);
+        assert_true(wire_is(&r->sessions->sessions[0]->state, "adopted"));
+        assert_int_equal(r->sessions->sessions[0]->pid, 321);
+        snprintf(id, sizeof(id), "%.*s", (int)r->sessions->sessions[0]->id.len,
+                 (const char *)r->sessions->sessions[0]->id.data);
+        wire_reply_free(r);
+
+        q.body_case = NONO__REQUEST__BODY_LIST_GRANTS;
+        q.list_grants = &grants;
+        grants.session = wire_bytes(id);
+        fake_send(&c, &q, NULL, 0);
+        fake_expect_error(&c, NONO__ERROR_CODE__ERROR_STATE);
+        q.body_case = NONO__REQUEST__BODY_GRANT;
+        q.grant = &grant;
+        grant.session = wire_bytes(id);
+        grant.path = wire_bytes("/home/u/other");
+        fake_send(&c, &q, NULL, 0);
+        fake_expect_error(&c, NONO__ERROR_CODE__ERROR_STATE);
+        q.body_case = NONO__REQUEST__BODY_REVOKE;
+        q.revoke = &revoke;
+        revoke.session = wire_bytes(id);
+        revoke.grant = 1;
+        fake_send(&c, &q, NULL, 0);
+        fake_expect_error(&c, NONO__ERROR_CODE__ERROR_STATE);
+
+        q.body_case = NONO__REQUEST__BODY_STOP;
+        q.stop = &stop;
+        stop.session = wire_bytes(id);
+        fake_send(&c, &q, NULL, 0);
+        wire_reply_free(fake_expect(&c, NONO__REPLY__BODY_OK));
+        assert_int_equal(fake_init_expect(&s, CONTROL_SIGNAL).value, SIGTERM);
+        assert_int_equal(fake_init_expect(&s, CONTROL_SIGNAL).value, SIGCONT);
+        stop.force = true;
+        fake_send(&c, &q, NULL, 0);
+        wire_reply_free(fake_expect(&c, NONO__REPLY__BODY_OK));
+        assert_int_equal(fake_monitor_expect(&f, MONITOR_KILL, NULL, NULL).session, 0x70001);
+        m = (struct monitor_message){ .type = MONITOR_EXITED, .session = 0x70001 };
+        fake_monitor_send(&f, &m, NULL, 0);
+        wire_reply_free(fake_expect_event(&watcher, NONO__EVENT_TYPE__EVENT_SESSION_ENDED));
+        fd_close(&s.fd_init);
+        fake_hang_up(&c);
+        fake_hang_up(&watcher);
+        fake_stop(&f);
+}
+
 static void test_the_service_ends_with_its_monitor(void **state) {
         struct world w;
 
@@ -1227,6 +1304,7 @@ int main(void) {
                 cmocka_unit_test(test_requests_about_unknown_levels_go_nowhere),
                 cmocka_unit_test(test_stop_asks_the_program_first_and_force_does_not),
                 cmocka_unit_test(test_watchers_see_what_waits_and_may_answer),
+                cmocka_unit_test(test_a_session_from_before_a_restart_is_seen_and_stopped_but_gets_nothing),
                 cmocka_unit_test(test_the_service_ends_with_its_monitor),
         };
 
