@@ -50,7 +50,6 @@ void client_close(struct client *c) {
         *c->at = c->next;
         if (c->next)
                 c->next->at = c->at;
-        s->n_clients--;
         c->io = loop_source_free(c->io);
         c->timer = loop_source_free(c->timer);
         c->wire = wire_free(c->wire);
@@ -457,8 +456,20 @@ static const struct client_row {
         { NONO__REQUEST__BODY_STOP, CLIENT_ANY, 0, client_stop },
 };
 
+static void client_refuse(struct client *c, uint32_t seq) {
+        client_error(c, seq, c->refusal,
+                     c->refusal == NONO__ERROR_CODE__ERROR_LIMIT
+                             ? "too many connections"
+                             : "a process of another namespace, or inside a session, is not served",
+                     NULL);
+}
+
 /* Return: false when the connection is over. */
 static bool client_dispatch(struct client *c, const struct client_call *call) {
+        if (c->refusal != NONO__ERROR_CODE__ERROR_NONE) {
+                client_refuse(c, call->seq);
+                return false;
+        }
         for (size_t i = 0; i < ELEMENTSOF(client_rows); i++) {
                 const struct client_row *row = &client_rows[i];
 
@@ -554,12 +565,17 @@ static void on_client_timer(void *arg) {
         client_read(c);
 }
 
-static bool client_is_allowed(const struct service *s, uint32_t uid) {
-        size_t n = 0;
+/* Those that are served, and those that wait to hear that they are not, are counted apart: neither takes the others' room. */
+static bool client_has_room(const struct service *s, uint32_t uid, bool refused) {
+        size_t n = 0, all = 0;
 
-        for (const struct client *c = s->clients; c; c = c->next)
+        for (const struct client *c = s->clients; c; c = c->next) {
+                if ((c->refusal != NONO__ERROR_CODE__ERROR_NONE) != refused)
+                        continue;
+                all++;
                 n += c->uid == uid;
-        return n < CORE_CLIENTS_PER_UID_MAX && s->n_clients < CORE_CLIENTS_MAX;
+        }
+        return n < CORE_CLIENTS_PER_UID_MAX && all < CORE_CLIENTS_MAX;
 }
 
 static int client_open(struct client *c, int fd) {
@@ -577,10 +593,13 @@ static int client_open(struct client *c, int fd) {
 }
 
 void client_accept(struct service *service, int fd, uint32_t uid, uint32_t gid, int32_t pid, int error) {
-        bool allowed = client_is_allowed(service, uid);
+        Nono__ErrorCode refusal = error                                   ? NONO__ERROR_CODE__ERROR_REFUSED
+                                  : !client_has_room(service, uid, false) ? NONO__ERROR_CODE__ERROR_LIMIT
+                                                                          : NONO__ERROR_CODE__ERROR_NONE;
         struct client *c = calloc(1, sizeof(*c));
 
-        if (!c) {
+        if (!c || (refusal != NONO__ERROR_CODE__ERROR_NONE && !client_has_room(service, uid, true))) {
+                free(c);
                 fd_close(&fd);
                 return;
         }
@@ -588,6 +607,7 @@ void client_accept(struct service *service, int fd, uint32_t uid, uint32_t gid, 
         c->uid = uid;
         c->gid = gid;
         c->pid = pid;
+        c->refusal = refusal;
         c->id = ++service->last_client;
         if (client_open(c, fd) != 0) {
                 c->timer = loop_source_free(c->timer);
@@ -600,12 +620,4 @@ void client_accept(struct service *service, int fd, uint32_t uid, uint32_t gid, 
         if (c->next)
                 c->next->at = &c->next;
         service->clients = c;
-        service->n_clients++;
-        if (error)
-                client_error(c, 0, NONO__ERROR_CODE__ERROR_REFUSED,
-                             "a process of another namespace, or inside a session, is not served", NULL);
-        else if (!allowed)
-                client_error(c, 0, NONO__ERROR_CODE__ERROR_LIMIT, "too many connections", NULL);
-        if (error || !allowed)
-                client_close(c);
 }

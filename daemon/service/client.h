@@ -2,6 +2,8 @@
  * Client — one connection of nonoctl.
  * Runs as: user nono.   Input: frames of any local user (hostile); common/wire.c decodes and bounds them.
  *
+ * One that is not served stays until its first frame, to be told so in the answer to it.
+ *
  *      NEW ─Hello─► IDLE ─Spawn─► ATTACHED (until the program ends, then IDLE)
  *                     └──Watch──► WATCHING
  */
@@ -32,14 +34,15 @@ struct client {
         enum client_state state;
         struct wire *wire;
         struct loop_source *io, *timer;
-        struct run *run; /* ATTACHED */
-        char *watched;   /* WATCHING: id of a session; "": all */
-        bool answers;    /* WATCHING: can answer prompts */
-        bool failed;     /* to be closed when it is safe */
-        bool more;       /* frames are left for the next round */
+        struct run *run;         /* ATTACHED */
+        char *watched;           /* WATCHING: id of a session; "": all */
+        bool answers;            /* WATCHING: can answer prompts */
+        bool failed;             /* to be closed when it is safe */
+        bool more;               /* frames are left for the next round */
+        Nono__ErrorCode refusal; /* the answer to its first frame; ERROR_NONE: it is served */
 };
 
-/* @fd: consumed. @error: errno of the monitor's own check; the client is told and closed. */
+/* @fd: consumed. @error: errno of the monitor's own check; the client is told when it has spoken, and closed. */
 void client_accept(struct service *service, int fd, uint32_t uid, uint32_t gid, int32_t pid, int error);
 void client_close(struct client *c);
 struct client *client_find(struct service *service, uint64_t id);

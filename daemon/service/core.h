@@ -35,7 +35,7 @@ struct service {
         struct policy_store *store;
         struct client *clients;
         struct run *runs;
-        size_t n_clients, n_runs;
+        size_t n_runs;
         uint64_t last_client, last_request, last_event;
         char *distro, *distro_like, *os_version;
         const struct decide_limits *limits;

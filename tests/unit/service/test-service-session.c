@@ -200,17 +200,46 @@ static void test_malformed_frames_end_only_their_connection(void **state) {
         fake_stop(&f);
 }
 
+static void send_hello(struct fake_client *c) {
+        Nono__Request q = NONO__REQUEST__INIT;
+        Nono__Hello hello = NONO__HELLO__INIT;
+
+        hello.version_min = hello.version_max = WIRE_VERSION;
+        q.body_case = NONO__REQUEST__BODY_HELLO;
+        q.hello = &hello;
+        fake_send(c, &q, NULL, 0);
+}
+
+/* In the answer to the hello, and no more. */
+static void expect_refusal(struct fake_client *c, Nono__ErrorCode code) {
+        Nono__Reply *reply = fake_receive(c);
+
+        assert_non_null(reply);
+        assert_int_equal(reply->body_case, NONO__REPLY__BODY_ERROR);
+        assert_int_equal(reply->error->code, code);
+        assert_int_equal(reply->seq, c->seq);
+        wire_reply_free(reply);
+        fake_expect_closed(c);
+}
+
 static void test_connections_of_one_user_are_limited(void **state) {
-        struct fake_client c[33], other;
+        struct fake_client c[33], unheard[32], other;
         struct fake f;
 
         fake_start(&f);
         for (int i = 0; i < 32; i++)
                 c[i] = fake_client(&f, UID);
         c[32] = fake_connect(&f, UID);
-        fake_expect_error(&c[32], NONO__ERROR_CODE__ERROR_LIMIT);
+        send_hello(&c[32]);
+        expect_refusal(&c[32], NONO__ERROR_CODE__ERROR_LIMIT);
+        /* those that wait to be told are no more than that either, and take no room of others */
+        for (int i = 0; i < 32; i++)
+                unheard[i] = fake_connect(&f, UID);
+        c[32] = fake_connect(&f, UID);
         fake_expect_closed(&c[32]);
         other = fake_client(&f, OTHER);
+        for (int i = 0; i < 32; i++)
+                fake_hang_up(&unheard[i]);
         fake_hang_up(&other);
         for (int i = 0; i < 32; i++)
                 fake_hang_up(&c[i]);
@@ -228,8 +257,8 @@ static void test_a_client_the_monitor_does_not_trust_is_told_and_closed(void **s
         fake_monitor_send(&f, &m, &pair[1], 1);
         (void)close(pair[1]);
         assert_int_equal(wire_new(pair[0], false, &c.wire), 0);
-        fake_expect_error(&c, NONO__ERROR_CODE__ERROR_REFUSED);
-        fake_expect_closed(&c);
+        send_hello(&c);
+        expect_refusal(&c, NONO__ERROR_CODE__ERROR_REFUSED);
         fake_stop(&f);
 }
 
