@@ -208,7 +208,17 @@ struct question {
         enum object_kind kind;
         char full[PATH_BYTES]; /* "" when unknown */
         bool directory;
+        bool unreachable; /* to this user, on the host, whatever we say */
 };
+
+/* What is found and may not be read or run is no question either. Writing is another matter: it may replace the name. */
+static bool question_is_permitted(const struct question *q) {
+        if (q->whole.error || q->whole.kind == OBJECT_SYMLINK)
+                return true;
+        if (q->wish.operation == OPERATION_READ)
+                return resolve_may(q->whole.fd, R_OK);
+        return q->wish.operation != OPERATION_EXECUTE || resolve_may(q->whole.fd, X_OK);
+}
 
 /* Looks up @path on the host as a whole. Return: true when it leads through the name that is asked for. */
 static bool question_try(struct question *q, const char *path) {
@@ -226,6 +236,7 @@ static bool question_try(struct question *q, const char *path) {
         else
                 return false;
         q->directory = r == 0 && q->whole.error == 0 && q->whole.kind == OBJECT_DIR;
+        q->unreachable = r == 0 && (q->whole.error == EACCES || !question_is_permitted(q));
         return true;
 }
 
@@ -294,7 +305,8 @@ static void question_send(struct levels *l, struct question *q) {
                 .kind = q->kind,
                 .operation = q->wish.operation,
                 .access = q->wish.access,
-                .flags = (q->executable ? BROKER_F_EXECUTABLE : 0U) | (q->directory ? BROKER_F_DIRECTORY : 0U),
+                .flags = (q->executable ? BROKER_F_EXECUTABLE : 0U) | (q->directory ? BROKER_F_DIRECTORY : 0U) |
+                         (q->unreachable ? BROKER_F_UNREACHABLE : 0U),
                 .pid = (int32_t)p->tgid,
         };
         struct peer_text texts[] = { PEER_TEXT(p->name), PEER_TEXT(q->full), PEER_TEXT(q->canonical),
@@ -319,7 +331,7 @@ static void levels_ask(struct levels *l, const struct level *level, const struct
         q.fd = fd;
         q.full[0] = '\0';
         q.kind = OBJECT_MISSING;
-        q.executable = q.directory = false;
+        q.executable = q.directory = q.unreachable = false;
         q.whole.fd = -1;
         q.whole.links = NULL;
         q.whole.error = 0;

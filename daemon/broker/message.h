@@ -80,6 +80,7 @@ enum {
         BROKER_F_EXECUTABLE = 4,
         BROKER_F_WIDEN = 8,
         BROKER_F_DIRECTORY = 16, /* REQUEST: the full path is a directory on the host */
+        BROKER_F_UNREACHABLE = 32, /* REQUEST: on the host the user may not do this; nobody needs to be asked */
 };
 
 struct broker_message {

@@ -177,6 +177,7 @@ static int on_request(struct run *r, struct broker_words *w) {
         q->pid = w->m.pid;
         q->directory = w->m.flags & BROKER_F_DIRECTORY;
         q->executable = w->m.flags & BROKER_F_EXECUTABLE;
+        q->unreachable = w->m.flags & BROKER_F_UNREACHABLE;
         request_judge(q);
         return 0;
 }

@@ -107,7 +107,7 @@ static void judge_unknown(const struct policy_plan *plan, const struct request *
                 judge_ask(r, q->full, q->directory);
 }
 
-void judge_walk(const struct policy_plan *plan, const struct request *q, bool own_tmp, struct ruling *ret) {
+static void judge_name(const struct policy_plan *plan, const struct request *q, bool own_tmp, struct ruling *ret) {
         struct policy_verdict v;
 
         memset(ret, 0, offsetof(struct ruling, path));
@@ -139,6 +139,12 @@ void judge_walk(const struct policy_plan *plan, const struct request *q, bool ow
                 ret->what = RULING_LEVEL;
         else
                 judge_unknown(plan, q, ret);
+}
+
+void judge_walk(const struct policy_plan *plan, const struct request *q, bool own_tmp, struct ruling *ret) {
+        judge_name(plan, q, own_tmp, ret);
+        if (ret->what == RULING_ASK && q->unreachable)
+                ret->what = RULING_HOST;
 }
 
 /* Only these name two places that are written. */

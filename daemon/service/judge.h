@@ -11,6 +11,7 @@
 
 enum ruling_what {
         RULING_REFUSE,  /* .rule or .reason say why */
+        RULING_HOST,    /* nobody is asked: the host refuses this user */
         RULING_MISSING, /* nothing there after all */
         RULING_ATTACH,  /* the object itself, .write */
         RULING_LEVEL,   /* on the way to something granted */

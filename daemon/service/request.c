@@ -375,6 +375,9 @@ static void request_apply_walk(struct request *q, const struct ruling *ruling) {
         case RULING_ASK:
                 request_ask(q, ruling);
                 break;
+        case RULING_HOST:
+                request_refuse(q, EACCES); /* as the host does; no news for anybody */
+                break;
         default:
                 request_tell_denied(q, q->path, ruling->access, ruling->rule, ruling->reason);
                 request_refuse(q, EACCES);
@@ -403,7 +406,8 @@ static void request_judge_walk(struct request *q) {
                 return;
         }
         judge_walk(r->plan, q, r->own_tmp, &ruling);
-        if (there && ruling.what != RULING_ASK && ruling.what != RULING_REFUSE && ruling.what != RULING_MISSING)
+        if (there && ruling.what != RULING_ASK && ruling.what != RULING_HOST && ruling.what != RULING_REFUSE &&
+            ruling.what != RULING_MISSING)
                 attach_revoke(r, there);
         request_apply_walk(q, &ruling);
 }

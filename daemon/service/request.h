@@ -35,6 +35,7 @@ struct request {
         unsigned access;
         int32_t pid;
         bool directory, executable;
+        bool unreachable;                 /* WALK: on the host this user is refused */
         bool below_checked, denies_below; /* of a directory: is something inside it denied? */
         bool lent;                        /* somebody waits for an answer on its behalf: not to be freed */
         bool gone;                        /* its process was killed meanwhile */

@@ -171,6 +171,27 @@ static void test_probe_of_a_missing_file_does_not_prompt(struct view *v) {
         CHECK(view_is_silent(v, 20));
 }
 
+static void expect_unreachable(struct view *v, int act, const char *path, bool unreachable) {
+        struct received r;
+        struct result done;
+
+        view_act(v, act, path, NULL, O_RDONLY, 0);
+        CHECK(view_receive(v, &r) && r.m.type == BROKER_REQUEST);
+        CHECK(!!(r.m.flags & BROKER_F_UNREACHABLE) == unreachable);
+        answer_fail(v, &r);
+        CHECK(view_result(v, &done, 2000) && done.error == ENOENT);
+        received_done(&r);
+}
+
+static void test_what_the_user_cannot_reach_on_the_host_is_said_so(struct view *v) {
+        CHECK(mkdir(TEST_HOME "/roots", 0700) == 0 && chown(TEST_HOME "/roots", 0, 0) == 0);
+        expect_unreachable(v, ACT_EXECUTE, TEST_HOME "/roots/bin/tool", true);
+        expect_unreachable(v, ACT_STAT, TEST_HOME "/roots/bin", true);
+        expect_unreachable(v, ACT_OPEN, TEST_HOME "/roots", true);
+        expect_unreachable(v, ACT_STAT, TEST_HOME "/roots", false);
+        expect_unreachable(v, ACT_OPEN, TEST_HOME "/secret/key", false);
+}
+
 static void test_socket_and_execute_say_so(struct view *v) {
         struct sockaddr_un sun = { .sun_family = AF_UNIX, .sun_path = TEST_HOME "/secret/socket" };
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -400,6 +421,7 @@ int main(void) {
         test_attached_file_is_found_on_the_first_walk(&v);
         test_sublevel_asks_one_component_deeper(&v);
         test_probe_of_a_missing_file_does_not_prompt(&v);
+        test_what_the_user_cannot_reach_on_the_host_is_said_so(&v);
         test_socket_and_execute_say_so(&v);
         test_symlink_is_shown_with_its_end(&v);
         test_killed_waiter_is_gone_and_others_ask_again(&v);

@@ -72,6 +72,30 @@ static void test_granted_objects_are_attached_with_their_access(void **state) {
         assert_true(r.deny_below);
 }
 
+static void test_what_the_host_refuses_is_never_asked_for(void **state) {
+        struct request q = { .type = REQUEST_WALK,
+                             .kind = OBJECT_DIR,
+                             .unreachable = true,
+                             .path = (char *)"/root",
+                             .full = (char *)"/root/bin/tool",
+                             .canonical = (char *)"/root",
+                             .target = (char *)"",
+                             .second = (char *)"" };
+        struct ruling r;
+
+        judge_walk(plan, &q, true, &r);
+        assert_int_equal(r.what, RULING_HOST);
+        /* a rule's answer stays what it is */
+        q.path = q.canonical = (char *)"/h/docs";
+        q.full = (char *)"/h/docs/x";
+        judge_walk(plan, &q, true, &r);
+        assert_int_equal(r.what, RULING_ATTACH);
+        q.path = q.canonical = (char *)"/h/.ssh";
+        q.full = (char *)"/h/.ssh/x";
+        judge_walk(plan, &q, true, &r);
+        assert_int_equal(r.what, RULING_REFUSE);
+}
+
 static void test_the_way_to_something_granted_is_a_level(void **state) {
         assert_int_equal(walk("/h/a", "", OBJECT_DIR, "/h/a", "").what, RULING_LEVEL);
         assert_int_equal(walk("/h/a", "", OBJECT_FILE, "/h/a", "").what, RULING_ASK);
@@ -143,6 +167,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_granted_objects_are_attached_with_their_access),
                 cmocka_unit_test(test_the_way_to_something_granted_is_a_level),
+                cmocka_unit_test(test_what_the_host_refuses_is_never_asked_for),
                 cmocka_unit_test(test_the_object_counts_where_the_host_changed_under_the_name),
                 cmocka_unit_test(test_what_is_shown_is_the_whole_path_when_it_is_known),
                 cmocka_unit_test(test_links_are_judged_by_what_they_lead_to),
