@@ -159,14 +159,19 @@ static int change_decode(const struct notice *n, struct plan_call *call, struct 
         return paths->two && change_read_path(n, shape->dir2, shape->path2, paths->path2) != 0;
 }
 
-/* In a writable grant, or in a directory of the view's own: the kernel needs no help. By text, for CONTINUE grants nothing. */
-static bool change_is_free(const struct change *c, const char *path) {
+/*
+ * In a writable grant, or in a directory of the view's own: the kernel needs no help. By text, for CONTINUE grants nothing.
+ * @name: not the object but its name is changed, and the name of a grant itself is its level's.
+ */
+static bool change_is_free(const struct change *c, const char *path, bool name) {
         const struct grant *g;
         char normal[PATH_BYTES];
 
         if (path_normalise(path, normal) != 0)
                 return true;
         g = grants_cover(c->x.grants, normal);
+        if (g && name && strcmp(g->path, normal) == 0)
+                return false;
         return g ? g->write : path_is_private(normal);
 }
 
@@ -286,8 +291,8 @@ void change_handle(struct change *c, const struct notice *n) {
         struct change_paths paths;
 
         if (change_decode(n, &call, &paths) != 0 ||
-            (change_is_free(c, paths.path) &&
-             (!paths.two || call.call == CALL_SYMLINK || change_is_free(c, paths.path2)))) {
+            (change_is_free(c, paths.path, call.call != CALL_OPEN) &&
+             (!paths.two || call.call == CALL_SYMLINK || change_is_free(c, paths.path2, call.call == CALL_RENAME)))) {
                 notify_continue(c->x.notify, n->id);
                 return;
         }

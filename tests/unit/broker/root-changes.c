@@ -108,11 +108,23 @@ static void test_refused_creation_fails_with_the_verdict(struct view *v) {
         received_done(&r);
 }
 
-/* The program's way of replacing a file: temporary name, rename over the old one. */
+/* As the service says it of every single file that it attaches. */
+static void announce_file(struct view *v, uint32_t node, const char *path) {
+        view_send(v, &(struct broker_message){ .type = BROKER_GRANT, .node = node, .flags = BROKER_F_WRITE }, &path, 1,
+                  -1);
+}
+
+static void retract(struct view *v, uint32_t node) {
+        view_send(v, &(struct broker_message){ .type = BROKER_UNGRANT, .node = node }, NULL, 0, -1);
+}
+
+/* The program's way of replacing a file: temporary name, rename over the old one. Both names are granted, and are the level's. */
 static void test_rename_over_an_existing_file(struct view *v) {
         struct received r, done;
 
         host_file(TEST_HOME "/.claude.json", "old");
+        announce_file(v, 60, TEST_HOME "/.claude.json.tmp");
+        announce_file(v, 61, TEST_HOME "/.claude.json");
         view_act(v, ACT_RENAME, TEST_HOME "/.claude.json.tmp", TEST_HOME "/.claude.json", 0, 0);
         CHECK(expect_change(v, &r, TEST_LEVEL_U, OPERATION_RENAME, TEST_HOME "/.claude.json.tmp",
                             TEST_HOME "/.claude.json"));
@@ -123,6 +135,8 @@ static void test_rename_over_an_existing_file(struct view *v) {
         release(v, &done);
         CHECK(result_of(v) == 0 && host_says(TEST_HOME "/.claude.json", "text"));
         CHECK(view_quiet(v, ACT_STAT, TEST_HOME "/.claude.json", NULL, 0, 0) == 0);
+        retract(v, 60);
+        retract(v, 61);
         received_done(&r);
         received_done(&done);
 }
