@@ -208,8 +208,14 @@ class Daemon:
             left += [f'control group {d}' for d in machine.cgroup_below(self.m.cgroup)
                      if d != self.m.cgroup and not (self.is_alive() and d.parent == self.m.cgroup)]
         if self.is_alive():
-            left += [f'process {pid} {comm} of uid {uid}' for pid, (_, comm, uid) in self.descendants().items()
-                     if pid != self.service_pid() and machine.start_time(pid) is not None]
+            service, spare = self.service_pid(), {'nono-broker', 'nono-builder'}
+            for pid, (_, comm, uid) in self.descendants().items():
+                if pid == service or machine.start_time(pid) is None:
+                    continue
+                if uid == 0 and comm in spare:          # one pair waits for the next session, still root's
+                    spare.remove(comm)
+                else:
+                    left.append(f'process {pid} {comm} of uid {uid}')
         else:
             left += [f'file {p}' for p in self.base.iterdir() if p.name not in ('lock', 'nonod.lock')]
         return left
