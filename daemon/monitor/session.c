@@ -89,7 +89,7 @@ static _Noreturn void session_broker(const struct session_spawn *spawn, struct s
                 _exit(1);
         if (builder == 0)
                 session_builder(spawn, f);
-        prctl(PR_SET_NAME, "nono-broker");
+        prctl(PR_SET_NAME, "nono-spare");
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         log_init("nonod[broker]", log_max_level());
         session_reset_signals();
@@ -101,6 +101,7 @@ static _Noreturn void session_broker(const struct session_spawn *spawn, struct s
         fd_close(&fd_assign);
         if (identity_assume(&identity) < 0)
                 _exit(1);
+        prctl(PR_SET_NAME, "nono-broker");
         o.uid = identity.uid;
         o.gid = identity.gid;
         _exit(spawn->broker_main(&o));

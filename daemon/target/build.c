@@ -368,12 +368,13 @@ _Noreturn void build_run(const struct build_options *options) {
 
         b.options = options;
         b.fd_hidden = b.fd_namespace = b.fd_dev = b.fd_cgroup = -1;
-        prctl(PR_SET_NAME, "nono-builder");
+        prctl(PR_SET_NAME, "nono-spare");
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         log_init("nonod[builder]", log_max_level());
         umask(0);
         if (build_prepare(&b) != 0 || build_take_identity(&b) != 0)
                 _exit(1); /* the monitor sees the socket close */
+        prctl(PR_SET_NAME, "nono-builder");
         for (;;) {
                 struct pack_reader reader = { .data = data };
                 int fds[PACK_FDS_MAX], *own, r;

@@ -208,12 +208,12 @@ class Daemon:
             left += [f'control group {d}' for d in machine.cgroup_below(self.m.cgroup)
                      if d != self.m.cgroup and not (self.is_alive() and d.parent == self.m.cgroup)]
         if self.is_alive():
-            service, spare = self.service_pid(), {'nono-broker', 'nono-builder'}
+            service, spare = self.service_pid(), 2
             for pid, (_, comm, uid) in self.descendants().items():
                 if pid == service or machine.start_time(pid) is None:
                     continue
-                if uid == 0 and comm in spare:          # one pair waits for the next session, still root's
-                    spare.remove(comm)
+                if uid == 0 and comm == 'nono-spare' and spare:     # a broker and a builder wait for the next session
+                    spare -= 1
                 else:
                     left.append(f'process {pid} {comm} of uid {uid}')
         else:
