@@ -137,9 +137,11 @@ static void revoke_print(const Nono__Revoked *v, const char *id, unsigned long l
         _cleanup_free_ char *path = out_text(&v->path), *session = out_escaped(id);
 
         printf("revoked %llu: %s can no longer be opened in session %s\n", grant, *path ? path : "it", session);
-        if (killed)
-                printf("%u process%s of the session held something of it and %s killed\n", v->killed,
-                       v->killed == 1 ? "" : "es", v->killed == 1 ? "was" : "were");
+        if (killed && v->killed == 0)
+                puts("No process still used it.");
+        else if (killed)
+                printf("%u process%s that still used it %s ended.\n", v->killed, v->killed == 1 ? "" : "es",
+                       v->killed == 1 ? "was" : "were");
         else {
                 puts("Files that are open already, and working directories inside, stay usable to the processes that have them.");
                 printf("To end those processes: nonoctl revoke --kill %s %llu\n", session, grant);

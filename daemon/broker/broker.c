@@ -31,6 +31,7 @@
 #include "daemon/broker/connect.h"
 #include "daemon/broker/grants.h"
 #include "daemon/broker/guard.h"
+#include "daemon/broker/holders.h"
 #include "daemon/broker/levels.h"
 #include "daemon/broker/message.h"
 #include "daemon/broker/notify.h"
@@ -46,6 +47,7 @@ struct broker {
         struct change *change;
         struct connects *connects;
         struct guard *guard; /* from the first BROKER_GUARD on */
+        struct holders *holders;
         struct loop_source *child;
         uid_t uid;
         char home[PATH_BYTES]; /* "" until asked for */
@@ -188,7 +190,29 @@ static int broker_grant(struct broker *b, struct incoming *in) {
 static int broker_ungrant(struct broker *b, struct incoming *in) {
         if (!levels_remove(b->levels, in->m.node))
                 (void)grants_remove(b->grants, in->m.node);
+        holders_taken(b->holders, in->m.node);
         return 0;
+}
+
+static int broker_held(struct broker *b, uint64_t tag, unsigned n) {
+        struct broker_message m = { .type = BROKER_HELD, .tag = tag, .token = n };
+        int r = peer_send(b->peer, &m, NULL, 0, NULL, 0);
+
+        return r < 0 ? r : 0;
+}
+
+static int broker_holders(struct broker *b, struct incoming *in) {
+        const char *path = peer_string(&in->cursor, in->end);
+
+        if (!path)
+                return -EBADMSG;
+        if (holders_remember(b->holders, in->m.node, path) < 0)
+                log_warning("who holds a grant that is taken back cannot be found out");
+        return in->m.tag ? broker_held(b, in->m.tag, 0) : 0;
+}
+
+static int broker_end_holders(struct broker *b, struct incoming *in) {
+        return broker_held(b, in->m.tag, holders_end(b->holders));
 }
 
 static int broker_guard(struct broker *b, struct incoming *in) {
@@ -223,6 +247,8 @@ static const struct broker_row {
         { BROKER_GRANT, 0, broker_grant },
         { BROKER_UNGRANT, 0, broker_ungrant },
         { BROKER_GUARD, 0, broker_guard },
+        { BROKER_HOLDERS, 0, broker_holders },
+        { BROKER_END_HOLDERS, 0, broker_end_holders },
 };
 /* clang-format on */
 
@@ -353,6 +379,9 @@ static int broker_start(struct broker *b, const struct broker_options *o) {
         r = grants_new(&b->grants);
         if (r)
                 return err_pass(r);
+        r = holders_new(b->levels, &b->holders);
+        if (r)
+                return err_pass(r);
         r = notify_new(b->loop, on_unfiltered, b, &b->notify);
         if (r)
                 return err_pass(r);
@@ -379,6 +408,7 @@ static void broker_stop(struct broker *b) {
         change_free(b->change);
         notify_free(b->notify);
         grants_free(b->grants);
+        holders_free(b->holders);
         levels_free(b->levels);
         peer_free(b->peer);
         loop_free(b->loop);

@@ -79,6 +79,12 @@ static int caller_stat(pid_t pid, char *name, size_t cap, pid_t *ret_parent) {
         return 0;
 }
 
+int caller_parent(pid_t pid, pid_t *ret) {
+        char name[64];
+
+        return caller_stat(pid, name, sizeof(name), ret);
+}
+
 void caller_chain(pid_t tgid, pid_t stop, char *ret, size_t cap) {
         char buf[CALLER_CHAIN_BYTES];
         size_t at = sizeof(buf) - 1; /* filled from the end: the innermost comes first */

@@ -42,6 +42,8 @@ struct caller_wish {
  * Return: 0; CALLER_E_GONE.
  */
 int caller_status(pid_t tid, pid_t *ret_tgid, mode_t *ret_umask);
+/* Return: 0; CALLER_E_GONE. */
+int caller_parent(pid_t pid, pid_t *ret);
 /**
  * caller_chain() - names of the programs from the session's first one down to @tgid, joined by \x1f
  * @stop: the broker; the session's init, its child, is not named

@@ -53,6 +53,10 @@ enum broker_type {
         BROKER_ANSWERED,    /* .token: the monitor answered it (ATTACH, REFUSE); not watched any longer. Optional: a request
                                also ends when its thread asks again, and then BROKER_GONE may come late for a known tag */
         BROKER_GUARD,       /* "path": denied, below a granted directory; say when something appears there */
+        BROKER_HOLDERS,     /* .node; "path": a grant that is about to be taken back: remember its mount.
+                               tag != 0 → BROKER_HELD when that is done */
+        BROKER_END_HOLDERS, /* .tag: end the processes that hold something of a remembered grant that was taken back since
+                               (BROKER_UNGRANT, and the monitor has detached it) → BROKER_HELD. Forgets what is remembered */
 
         /* broker → service */
         BROKER_READY = 64, /* privileges are dropped, requests are read */
@@ -72,6 +76,7 @@ enum broker_type {
         BROKER_PLANT,      /* .node (level); "name": missed again and again; plant a negative name */
         BROKER_UNPLANT,    /* .node (level); "name": it exists on the host now */
         BROKER_CONNECTED,  /* .port .pid (of the thread) .error: a brokered connect, for events */
+        BROKER_HELD,         /* .tag; of END_HOLDERS: .token is how many processes were ended */
         BROKER_TOUCHED,      /* "path" of a GUARD: it, or a directory above it, was made or replaced on the host */
 };
 enum {

@@ -18,6 +18,7 @@
 #include "daemon/service/monitor-link.h"
 #include "daemon/service/pathname.h"
 #include "daemon/service/request.h"
+#include "daemon/service/revoke.h"
 #include "daemon/service/run.h"
 #include "daemon/service/tree.h"
 
@@ -192,13 +193,20 @@ int attach_node(struct run *r, uint32_t parent, uint32_t kind, uint32_t flags, c
         return 0;
 }
 
+static void on_detached(struct run *r, void *arg, const void *answer, const char *text, size_t n_text, int *fds,
+                        size_t n_fds) {
+        r->n_detaching--;
+        if (answer && r->n_detaching == 0)
+                revoke_detached(r);
+}
+
 void attach_revoke(struct run *r, struct tree_node *n) {
         struct monitor_message m = { .type = MONITOR_REVOKE, .node = n->id };
 
         if (n->id == TREE_ROOT)
                 return;
-        if (r->state >= RUN_STARTING && !r->killed)
-                (void)monitor_link_ask(r, &m, NULL, 0, NULL, NULL);
+        if (r->state >= RUN_STARTING && !r->killed && monitor_link_ask(r, &m, NULL, 0, on_detached, NULL) == 0)
+                r->n_detaching++;
         tree_remove(r->tree, n, attach_forget, r);
 }
 

@@ -270,11 +270,17 @@ static const struct broker_row {
         bool more; /* texts may follow */
         int (*handle)(struct run *r, struct broker_words *w);
 } broker_rows[] = {
-        { BROKER_READY, 0, 0, 0, false, on_broker_ready },  { BROKER_RESOLVED, 0, 0, 1, true, NULL },
-        { BROKER_REQUEST, 5, 2, 2, false, on_request },     { BROKER_CHANGE, 3, 1, 1, false, on_change },
-        { BROKER_CHANGED, 2, 0, 1, false, on_changed },     { BROKER_GONE, 0, 0, 0, false, on_gone },
-        { BROKER_PLANT, 1, 0, 0, false, on_plant },         { BROKER_UNPLANT, 1, 0, 0, false, on_plant },
-        { BROKER_CONNECTED, 0, 0, 0, false, on_connected }, { BROKER_TOUCHED, 1, 0, 0, false, on_touched },
+        { BROKER_READY, 0, 0, 0, false, on_broker_ready },
+        { BROKER_RESOLVED, 0, 0, 1, true, NULL },
+        { BROKER_REQUEST, 5, 2, 2, false, on_request },
+        { BROKER_CHANGE, 3, 1, 1, false, on_change },
+        { BROKER_CHANGED, 2, 0, 1, false, on_changed },
+        { BROKER_GONE, 0, 0, 0, false, on_gone },
+        { BROKER_PLANT, 1, 0, 0, false, on_plant },
+        { BROKER_UNPLANT, 1, 0, 0, false, on_plant },
+        { BROKER_CONNECTED, 0, 0, 0, false, on_connected },
+        { BROKER_TOUCHED, 1, 0, 0, false, on_touched },
+        { BROKER_HELD, 0, 0, 0, false, NULL },
 };
 
 static int broker_link_row(struct run *r, const struct broker_row *row, struct broker_words *w, const char *at,

@@ -24,6 +24,7 @@
 #include "daemon/service/grant.h"
 #include "daemon/service/report.h"
 #include "daemon/service/request.h"
+#include "daemon/service/revoke.h"
 #include "daemon/service/run.h"
 #include "daemon/service/spawn.h"
 
@@ -390,34 +391,54 @@ static void client_grant(struct client *c, const struct client_call *call) {
                 client_error(c, call->seq, NONO__ERROR_CODE__ERROR_STATE, "this session takes no grants now", NULL);
 }
 
+static void client_revoked(struct client *c, uint32_t seq, const char *path, uint32_t killed) {
+        Nono__Reply reply = NONO__REPLY__INIT;
+        Nono__Revoked revoked = NONO__REVOKED__INIT;
+
+        revoked.path = wire_bytes(path);
+        revoked.killed = killed;
+        reply.body_case = NONO__REPLY__BODY_REVOKED;
+        reply.revoked = &revoked;
+        client_reply(c, seq, &reply, NULL, 0);
+}
+
+static void on_revoked(uint64_t client, uint32_t seq, int error, const char *path, uint32_t killed, void *arg) {
+        struct client *c = client_find(arg, client);
+
+        if (!c)
+                return;
+        switch (error) {
+        case 0:
+                client_revoked(c, seq, path, killed);
+                break;
+        case GRANT_E_NOT_FOUND:
+                client_error(c, seq, NONO__ERROR_CODE__ERROR_NOT_FOUND, "no such grant in this session",
+                             "nonoctl grants SESSION");
+                break;
+        case EPIPE:
+                client_error(c, seq, NONO__ERROR_CODE__ERROR_STATE,
+                             "revoked, but the session's broker is gone: nobody can say what still uses it",
+                             "nonoctl stop --force SESSION");
+                break;
+        case ECANCELED:
+                client_error(c, seq, NONO__ERROR_CODE__ERROR_STATE, "the session has ended", NULL);
+                break;
+        default:
+                client_error(c, seq, NONO__ERROR_CODE__ERROR_INTERNAL, "it cannot be revoked", NULL);
+                break;
+        }
+}
+
 static void client_revoke(struct client *c, const struct client_call *call) {
         const Nono__Revoke *m = call->m->revoke;
         struct run *r = client_ruled_run(c, call, &m->session);
-        Nono__Reply reply = NONO__REPLY__INIT;
-        Nono__Revoked revoked = NONO__REVOKED__INIT;
-        char path[POLICY_PATH_MAX];
-        int e;
+        char path[POLICY_PATH_MAX] = "";
 
-        if (!r)
-                return;
-        e = grant_revoke(r, m->grant, NONO__REASON__REASON_PERSON, path);
-        if (e) {
-                client_error(c, call->seq,
-                             e == GRANT_E_NOT_FOUND ? NONO__ERROR_CODE__ERROR_NOT_FOUND
-                                                    : NONO__ERROR_CODE__ERROR_INTERNAL,
-                             e == GRANT_E_NOT_FOUND ? "no such grant in this session" : "it cannot be revoked",
-                             "nonoctl grants SESSION");
-                return;
-        }
-        if (m->kill) {
-                /* who holds something open below it is in /proc, which is not ours to read: the session ends as a whole */
-                revoked.killed = 1;
-                run_kill(r);
-        }
-        revoked.path = wire_bytes(path);
-        reply.body_case = NONO__REPLY__BODY_REVOKED;
-        reply.revoked = &revoked;
-        client_reply(c, call->seq, &reply, NULL, 0);
+        if (r && m->kill)
+                revoke_and_kill(r, m->grant, c->id, call->seq, on_revoked, c->service);
+        else if (r)
+                on_revoked(c->id, call->seq, grant_revoke(r, m->grant, NONO__REASON__REASON_PERSON, path), path, 0,
+                           c->service);
 }
 
 static void client_list_sessions(struct client *c, const struct client_call *call) {

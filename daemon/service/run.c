@@ -27,6 +27,7 @@
 #include "daemon/service/grant.h"
 #include "daemon/service/monitor-link.h"
 #include "daemon/service/request.h"
+#include "daemon/service/revoke.h"
 #include "daemon/service/spawn.h"
 #include "daemon/service/tree.h"
 #include "daemon/target/control.h"
@@ -93,6 +94,7 @@ static void run_dismantle(struct run *r) {
         if (r->pending)
                 pending_give_up(r->pending, NULL);
         pending_give_up(r->service->pending, r);
+        revoke_free_all(r);
         grant_free_all(r);
         while (r->requests)
                 request_free(r->requests);

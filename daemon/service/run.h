@@ -21,6 +21,7 @@ struct approval;
 struct loop_source;
 struct policy_plan;
 struct request;
+struct revoke;
 struct spawn;
 struct tree;
 
@@ -62,6 +63,8 @@ struct run {
         size_t n_requests;
         struct approval *approvals;
         size_t n_approvals;
+        struct revoke *revokes; /* that end who holds what they take back */
+        unsigned n_detaching;   /* MONITOR_REVOKE sent, not answered */
         struct loop_source *deadline; /* of prompts */
         struct loop_source *timer;    /* of the start, of a stop */
         struct feed_ring recent;

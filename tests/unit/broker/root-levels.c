@@ -126,6 +126,35 @@ static void test_attached_folder_is_used_natively(struct view *v) {
         received_done(&r);
 }
 
+/* Three use a grant, one does not; the grant is taken back, and the three are ended. */
+static void test_who_holds_something_of_a_lost_grant_is_ended(struct view *v) {
+        static const char *const path = TEST_HOME "/secret";
+        struct received r, held, ended;
+        struct result done;
+
+        view_act(v, ACT_HOLD, TEST_HOME "/secret/key", NULL, 0, 0);
+        CHECK(view_receive(v, &r) && r.m.type == BROKER_REQUEST);
+        CHECK(view_attach(v, TEST_LEVEL_U, "secret", r.fds[0], false) == 0);
+        view_ready(v, TEST_LEVEL_U, r.m.token);
+        CHECK(view_result(v, &done, 2000) && done.error == 0);
+        CHECK(view_quiet(v, ACT_HOLD, TEST_HOME "/secret", NULL, 0, 1) == 0);
+        CHECK(view_quiet(v, ACT_HOLD, TEST_HOME "/work", NULL, 0, 1) == 0);
+
+        view_send(v, &(struct broker_message){ .type = BROKER_HOLDERS, .node = 70, .tag = 5 }, &path, 1, -1);
+        CHECK(view_receive(v, &held) && held.m.type == BROKER_HELD && held.m.tag == 5);
+        CHECK(view_quiet(v, ACT_HOLD, TEST_HOME "/secret/key", NULL, 0, 0) >= 0); /* opened after that */
+        CHECK(view_detach(v, TEST_LEVEL_U, "secret") == 0);
+        view_send(v, &(struct broker_message){ .type = BROKER_UNGRANT, .node = 70 }, NULL, 0, -1);
+        view_send(v, &(struct broker_message){ .type = BROKER_END_HOLDERS, .tag = 6 }, NULL, 0, -1);
+        CHECK(view_receive(v, &ended) && ended.m.type == BROKER_HELD && ended.m.tag == 6 && ended.m.token == 3);
+        received_done(&held);
+        received_done(&ended);
+        view_send(v, &(struct broker_message){ .type = BROKER_END_HOLDERS, .tag = 7 }, NULL, 0, -1);
+        CHECK(view_receive(v, &ended) && ended.m.tag == 7 && ended.m.token == 0); /* forgotten */
+        received_done(&ended);
+        received_done(&r);
+}
+
 static void test_attached_file_is_found_on_the_first_walk(struct view *v) {
         struct received r;
         struct result done;
@@ -418,6 +447,7 @@ int main(void) {
         test_missing_name_is_enoent_without_a_message(&v);
         test_existing_name_asks_and_fail_is_enoent(&v);
         test_attached_folder_is_used_natively(&v);
+        test_who_holds_something_of_a_lost_grant_is_ended(&v);
         test_attached_file_is_found_on_the_first_walk(&v);
         test_sublevel_asks_one_component_deeper(&v);
         test_probe_of_a_missing_file_does_not_prompt(&v);

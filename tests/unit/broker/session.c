@@ -423,6 +423,9 @@ static void act(const struct command *c, struct result *r) {
         case ACT_BAD_POINTER:
                 r->value = (int32_t)syscall(SYS_openat, AT_FDCWD, 16, O_CREAT | O_WRONLY, 0600);
                 break;
+        case ACT_HOLD:
+                r->value = c->mode ? chdir(c->path) : open(c->path, O_RDONLY);
+                break;
         case ACT_WRITABLE:
                 r->value = act_writable(c);
                 break;
@@ -453,6 +456,8 @@ _Noreturn void session_run(int fd_command) {
                         prctl(PR_SET_NAME, "test-program");
                         act(&c, &r);
                         (void)fd_send(fd_command, &r, sizeof(r), NULL, 0);
+                        if (c.act == ACT_HOLD)
+                                (void)pause();
                         _exit(0);
                 }
         }

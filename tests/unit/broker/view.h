@@ -43,6 +43,7 @@ enum act {
         ACT_OWN_SERVER,   /* listens on port = flags, connects to it, mode: non-blocking; result.extra: bytes */
         ACT_BULK,         /* port = flags, mode MiB echoed */
         ACT_BAD_POINTER,  /* an open whose path pointer leads nowhere */
+        ACT_HOLD,         /* holds path open, or with mode works in it, until it is killed */
         ACT_WRITABLE,     /* opens path read-only, then again through /proc/self/fd for writing: result of the second */
 };
 enum connect_mode {

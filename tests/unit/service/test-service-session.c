@@ -982,11 +982,47 @@ static void test_a_rule_of_the_profile_can_be_revoked_too(void **state) {
         struct world w;
 
         world_open(&w);
-        send_revoke(&w, find_grant(&w, "/home/u/docs"), true);
+        send_revoke(&w, find_grant(&w, "/home/u/docs"), false);
         m = fake_monitor_expect(&w.f, MONITOR_REVOKE, NULL, NULL);
         assert_int_equal(m.node, fake_node_id(&w.s, "/home/u/docs"));
-        (void)fake_monitor_expect(&w.f, MONITOR_KILL, NULL, NULL);
         wire_reply_free(fake_expect(&w.c, NONO__REPLY__BODY_REVOKED));
+        world_close(&w);
+}
+
+static void test_revoke_with_kill_looks_before_and_ends_after_the_detach(void **state) {
+        struct broker_message held = { .type = BROKER_HELD }, ask;
+        struct monitor_message m;
+        Nono__Reply *reply;
+        struct world w;
+        char path[256];
+
+        world_open(&w);
+        send_revoke(&w, find_grant(&w, "/home/u/docs"), true);
+        ask = fake_broker_expect(&w.s, BROKER_HOLDERS, path, sizeof(path));
+        assert_string_equal(path, "/home/u/docs");
+        assert_int_equal(ask.node, fake_node_id(&w.s, "/home/u/docs"));
+        fake_monitor_expect_silence(&w.f);
+        held.tag = ask.tag;
+        fake_broker_send(&w.s, &held, NULL, 0, NULL, 0);
+        m = fake_monitor_expect(&w.f, MONITOR_REVOKE, NULL, NULL);
+        assert_int_equal(m.node, ask.node);
+        reply_ok(&w, &m);
+        ask = fake_broker_expect(&w.s, BROKER_END_HOLDERS, NULL, 0);
+        held.tag = ask.tag;
+        held.token = 2;
+        fake_broker_send(&w.s, &held, NULL, 0, NULL, 0);
+        reply = fake_expect(&w.c, NONO__REPLY__BODY_REVOKED);
+        assert_int_equal(reply->revoked->killed, 2);
+        assert_true(wire_is(&reply->revoked->path, "/home/u/docs"));
+        wire_reply_free(reply);
+
+        /* without a broker it is revoked all the same, and said that nobody knows */
+        send_revoke(&w, find_grant(&w, "/usr"), true);
+        (void)fake_broker_expect(&w.s, BROKER_HOLDERS, NULL, 0);
+        fd_close(&w.s.fd_broker);
+        m = fake_monitor_expect(&w.f, MONITOR_REVOKE, NULL, NULL);
+        reply_ok(&w, &m);
+        fake_expect_error(&w.c, NONO__ERROR_CODE__ERROR_STATE);
         world_close(&w);
 }
 
@@ -1323,6 +1359,7 @@ int main(void) {
                 cmocka_unit_test(test_a_grant_stands_at_once_and_goes_when_revoked),
                 cmocka_unit_test(test_grants_of_what_is_denied_or_missing_are_refused),
                 cmocka_unit_test(test_a_rule_of_the_profile_can_be_revoked_too),
+                cmocka_unit_test(test_revoke_with_kill_looks_before_and_ends_after_the_detach),
                 cmocka_unit_test(test_a_write_grant_switches_what_stands_read_only),
                 cmocka_unit_test(test_the_programs_exit_is_told_and_leftovers_are_killed),
                 cmocka_unit_test(test_a_program_that_cannot_be_executed_is_said_to_be_so),
