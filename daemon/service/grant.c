@@ -299,10 +299,15 @@ struct grant_question {
         Nono__Duration duration;
         grant_fn fn;
         void *arg;
+        char *path; /* what was found, from here on */
+        int fd;
+        bool directory;
 };
 
 static void grant_answer(struct grant_question *q, int error, const char *why) {
         q->fn(q->client, q->seq, q->id, error, why, q->arg);
+        fd_close(&q->fd);
+        free(q->path);
         free(q);
 }
 
@@ -317,24 +322,69 @@ static void on_grant_attached(struct run *r, void *arg, int error) {
         grant_answer(q, error, NULL);
 }
 
-/* Return: true when on_grant_attached() will be called. */
-static bool grant_attach_now(struct run *r, struct grant_question *q, struct resolved_object *o) {
-        const struct tree_node *up = tree_parent_of(r->tree, o->canonical);
-        const struct tree_node *around = tree_covering(r->tree, o->canonical);
-        struct policy_verdict v = policy_verdict(r->plan, o->canonical, POLICY_READ);
-        uint32_t flags = v.granted & POLICY_WRITE ? VIEW_WRITE : 0, kind = o->kind == OBJECT_DIR ? VIEW_DIR : VIEW_FILE;
+static bool grant_takes_names(const struct tree_node *n) {
+        return n && n->standing && (n->kind == VIEW_LEVEL || n->kind == VIEW_TMP || n->kind == VIEW_PLAIN);
+}
 
-        if (v.answer != POLICY_ANSWER_GRANT || tree_by_path(r->tree, o->canonical))
-                return false;
-        if (up && (up->kind == VIEW_LEVEL || up->kind == VIEW_TMP || up->kind == VIEW_PLAIN) && up->standing &&
-            !(kind == VIEW_DIR && v.deny_below))
-                return attach_node(r, up->id, kind, flags, o->canonical, NULL, steal_fd(&o->fd), 0, on_grant_attached,
-                                   q) == 0;
-        if (around && around->standing && flags & VIEW_WRITE && !(around->flags & VIEW_WRITE) &&
-            !(kind == VIEW_DIR && v.deny_below))
-                return attach_node(r, around->id, kind, flags | VIEW_INSIDE, o->canonical, NULL, steal_fd(&o->fd), 0,
+/* The object itself. Return: true when on_grant_attached() will be called. */
+static bool grant_attach_object(struct run *r, struct grant_question *q, const struct policy_verdict *v) {
+        const struct tree_node *up = tree_parent_of(r->tree, q->path), *around = tree_covering(r->tree, q->path);
+        uint32_t flags = v->granted & POLICY_WRITE ? VIEW_WRITE : 0, kind = q->directory ? VIEW_DIR : VIEW_FILE;
+
+        if (q->directory && v->deny_below)
+                return false; /* when it is walked to, it is known what is in it */
+        if (grant_takes_names(up))
+                return attach_node(r, up->id, kind, flags, q->path, NULL, steal_fd(&q->fd), 0, on_grant_attached, q) ==
+                       0;
+        if (around && around->standing && flags & VIEW_WRITE && !(around->flags & VIEW_WRITE))
+                return attach_node(r, around->id, kind, flags | VIEW_INSIDE, q->path, NULL, steal_fd(&q->fd), 0,
                                    on_grant_attached, q) == 0;
         return false;
+}
+
+static void on_grant_level(struct run *r, void *arg, int error);
+
+/* The next directory that is missing on the way to it, so that it is listed. Return: true when on_grant_level() follows. */
+static bool grant_attach_level(struct run *r, struct grant_question *q) {
+        char path[POLICY_PATH_MAX], up[POLICY_PATH_MAX];
+        struct tree_node *n = NULL;
+        enum policy_answer answer;
+
+        snprintf(up, sizeof(up), "%s", q->path);
+        do {
+                snprintf(path, sizeof(path), "%s", up);
+                if (pathname_parent(path, up) != 0)
+                        return false;
+                n = tree_by_path(r->tree, up);
+                if (n && n->planted) {
+                        attach_revoke(r, n); /* it was said not to exist */
+                        n = NULL;
+                }
+        } while (!n);
+        answer = policy_verdict(r->plan, path, POLICY_READ).answer;
+        if (!grant_takes_names(n) || strcmp(path, q->path) == 0 || answer == POLICY_ANSWER_DENY)
+                return false;
+        return attach_node(r, n->id, n->kind == VIEW_LEVEL ? VIEW_LEVEL : VIEW_PLAIN, 0, path, NULL, -1, 0,
+                           on_grant_level, q) == 0;
+}
+
+static void grant_show(struct run *r, struct grant_question *q) {
+        struct tree_node *there = tree_by_path(r->tree, q->path);
+        struct policy_verdict v = policy_verdict(r->plan, q->path, POLICY_READ);
+
+        if (there && there->planted) {
+                attach_revoke(r, there);
+                there = NULL;
+        }
+        if (there || v.answer != POLICY_ANSWER_GRANT || (!grant_attach_object(r, q, &v) && !grant_attach_level(r, q)))
+                grant_answer(q, 0, NULL);
+}
+
+static void on_grant_level(struct run *r, void *arg, int error) {
+        if (error == 0)
+                grant_show(r, arg);
+        else
+                grant_answer(arg, error == ECANCELED ? ECANCELED : 0, NULL);
 }
 
 static void on_grant_resolved(struct run *r, void *arg, struct resolved_object *o) {
@@ -369,7 +419,12 @@ static void on_grant_resolved(struct run *r, void *arg, struct resolved_object *
         e.expires_us = a->expires_us;
         run_tell(r, &e);
         grant_apply_rules(a);
-        if (!grant_attach_now(r, q, o))
+        q->path = strdup(o->canonical);
+        q->directory = o->kind == OBJECT_DIR;
+        q->fd = steal_fd(&o->fd);
+        if (q->path)
+                grant_show(r, q);
+        else
                 grant_answer(q, 0, NULL);
         request_replay(r);
 }
@@ -387,7 +442,7 @@ int grant_path(struct run *r, const char *path, bool write, Nono__Duration durat
         if (!q)
                 return err_raise(-ENOMEM);
         *q = (struct grant_question){
-                .client = client, .seq = seq, .write = write, .duration = duration, .fn = fn, .arg = arg
+                .client = client, .seq = seq, .write = write, .duration = duration, .fn = fn, .arg = arg, .fd = -1
         };
         e = broker_link_resolve(r, path, 0, on_grant_resolved, q);
         if (e) {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
+#include "daemon/service/tree.h"
 
 enum { UID = 1000, OTHER = 1001 };
 
@@ -32,6 +33,7 @@ static const char *const host[] = {
         "/home/u/.agent.json",
         "/home/u/link -> /opt/data/",
         "/opt/data/",
+        "/srv/web/x/",
         NULL,
 };
 
@@ -959,6 +961,33 @@ static void test_a_grant_stands_at_once_and_goes_when_revoked(void **state) {
         world_close(&w);
 }
 
+static void test_the_way_to_a_grant_is_made_so_that_it_is_listed(void **state) {
+        struct monitor_message m, level;
+        struct world w;
+
+        world_open(&w);
+        send_grant(&w, "/opt/data", false);
+        fake_broker_expect_resolve(&w.s, "/opt/data");
+        level = attach(&w, VIEW_LEVEL, "opt", TREE_ROOT);
+        level_stands(&w, &level);
+        m = attach(&w, VIEW_DIR, "data", level.node);
+        assert_int_equal(m.flags, 0);
+        reply_ok(&w, &m);
+        wire_reply_free(fake_expect(&w.c, NONO__REPLY__BODY_GRANTED));
+
+        /* a way that cannot be made leaves the rule: it is attached when it is walked to */
+        send_grant(&w, "/srv/web/x", false);
+        fake_broker_expect_resolve(&w.s, "/srv/web/x");
+        level = attach(&w, VIEW_LEVEL, "srv", TREE_ROOT);
+        m = (struct monitor_message){
+                .type = MONITOR_REPLY, .session = w.s.id, .tag = level.tag, .node = level.node, .error = EIO
+        };
+        fake_monitor_send(&w.f, &m, NULL, 0);
+        wire_reply_free(fake_expect(&w.c, NONO__REPLY__BODY_GRANTED));
+        assert_true(find_grant(&w, "/srv/web/x") > 0);
+        world_close(&w);
+}
+
 static void test_grants_of_what_is_denied_or_missing_are_refused(void **state) {
         struct world w;
 
@@ -1357,6 +1386,7 @@ int main(void) {
                 cmocka_unit_test(test_writing_below_a_read_only_grant_widens_it_after_a_yes),
                 cmocka_unit_test(test_negative_names_are_planted_only_where_nothing_can_come),
                 cmocka_unit_test(test_a_grant_stands_at_once_and_goes_when_revoked),
+                cmocka_unit_test(test_the_way_to_a_grant_is_made_so_that_it_is_listed),
                 cmocka_unit_test(test_grants_of_what_is_denied_or_missing_are_refused),
                 cmocka_unit_test(test_a_rule_of_the_profile_can_be_revoked_too),
                 cmocka_unit_test(test_revoke_with_kill_looks_before_and_ends_after_the_detach),
