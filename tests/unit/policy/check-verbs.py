@@ -163,7 +163,7 @@ class Verbs(unittest.TestCase):
         self.assertEqual(self.json('why', '-p', 'claude-code', '--path', './a/../../.ssh')['status'], 'denied')
 
     def test_why_hosts_and_scopes(self):
-        self.assertEqual(self.json('why', '-p', 'node-dev', '--host', 'registry.npmjs.org')['reason'], 'proxy_allowed')
+        self.assertEqual(self.json('why', '-p', 'node-dev', '--host', 'github.com')['reason'], 'proxy_allowed')
         self.assertEqual(self.json('why', '--host', 'evil.example')['status'], 'approval_required')
         self.write('closed', '{ "network": { "block": true, "open_port": [5432] } }')
         self.assertEqual(self.json('why', '-p', 'closed', '--host', 'a.example')['reason'], 'network_blocked')
