@@ -285,7 +285,8 @@ _Noreturn void init_run(const struct init_options *options) {
         fd_signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
         if (fd_signals < 0 || pipe2(alive, O_CLOEXEC) < 0)
                 init_fail(o.fd_control, -errno, CONTROL_STEP_SETUP);
-        i.child = fork();
+        /* vfork: nothing of ours is copied, and its return says that the program runs, or that the child has ended */
+        i.child = vfork();
         if (i.child < 0)
                 init_fail(o.fd_control, -errno, CONTROL_STEP_SETUP);
         if (i.child == 0) {
