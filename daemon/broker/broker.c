@@ -35,6 +35,7 @@
 #include "daemon/broker/levels.h"
 #include "daemon/broker/message.h"
 #include "daemon/broker/notify.h"
+#include "daemon/broker/patterns.h"
 #include "daemon/broker/peer.h"
 #include "daemon/broker/resolve.h"
 
@@ -46,6 +47,7 @@ struct broker {
         struct notify *notify;
         struct change *change;
         struct connects *connects;
+        struct patterns patterns; /* denied names inside grants */
         struct guard *guard; /* from the first BROKER_GUARD on */
         struct holders *holders;
         struct loop_source *child;
@@ -215,6 +217,12 @@ static int broker_end_holders(struct broker *b, struct incoming *in) {
         return broker_held(b, in->m.tag, holders_end(b->holders));
 }
 
+static int broker_pattern(struct broker *b, struct incoming *in) {
+        const char *text = peer_string(&in->cursor, in->end);
+
+        return text ? patterns_add(&b->patterns, text, in->m.flags & BROKER_F_FILE) : -EBADMSG;
+}
+
 static int broker_guard(struct broker *b, struct incoming *in) {
         const char *path = peer_string(&in->cursor, in->end);
         int r = 0;
@@ -247,6 +255,7 @@ static const struct broker_row {
         { BROKER_GRANT, 0, broker_grant },
         { BROKER_UNGRANT, 0, broker_ungrant },
         { BROKER_GUARD, 0, broker_guard },
+        { BROKER_PATTERN, 0, broker_pattern },
         { BROKER_HOLDERS, 0, broker_holders },
         { BROKER_END_HOLDERS, 0, broker_end_holders },
 };
@@ -386,7 +395,8 @@ static int broker_start(struct broker *b, const struct broker_options *o) {
         if (r)
                 return err_pass(r);
         struct change_context context = {
-                .loop = b->loop, .peer = b->peer, .levels = b->levels, .grants = b->grants, .notify = b->notify
+                .loop = b->loop, .peer = b->peer, .levels = b->levels, .grants = b->grants, .notify = b->notify,
+                .patterns = &b->patterns
         };
         r = change_new(&context, &b->change);
         if (r)
@@ -410,6 +420,7 @@ static void broker_stop(struct broker *b) {
         grants_free(b->grants);
         holders_free(b->holders);
         levels_free(b->levels);
+        patterns_done(&b->patterns);
         peer_free(b->peer);
         loop_free(b->loop);
 }

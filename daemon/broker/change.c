@@ -24,6 +24,7 @@
 #include "daemon/broker/caller.h"
 #include "daemon/broker/grants.h"
 #include "daemon/broker/levels.h"
+#include "daemon/broker/names.h"
 #include "daemon/broker/notify.h"
 #include "daemon/broker/peer.h"
 #include "daemon/broker/plan.h"
@@ -185,10 +186,25 @@ static void on_change_gone(int fd, unsigned ready, void *arg) {
         change_drop(c, e);
 }
 
+/* The kernel goes on; or we do, on our copy, where a second look at the arguments could take a denied name off an object. */
+static void change_go_on(struct change *c, uint64_t id, const struct plan_call *call) {
+        int e;
+
+        if (!names_own(c->x.patterns, call->call)) {
+                notify_continue(c->x.notify, id);
+                return;
+        }
+        e = notify_is_valid(c->x.notify, id) ? names_perform(c->x.patterns, c->x.grants, call) : EINTR;
+        if (e)
+                notify_error(c->x.notify, id, e);
+        else
+                notify_value(c->x.notify, id, 0);
+}
+
 /* What a question that cannot be put means. */
 static void change_deny(struct change *c, const struct change_entry *e) {
         if (e->action == PLAN_WIDEN)
-                notify_continue(c->x.notify, e->id); /* EROFS */
+                change_go_on(c, e->id, &e->call); /* EROFS */
         else
                 notify_error(c->x.notify, e->id, EACCES);
 }
@@ -234,7 +250,7 @@ static void change_ask(struct change *c, const struct notice *n, const struct pl
 
         if (peer_is_closed(c->x.peer) || c->n >= BROKER_WAITING_MAX || caller_status(n->tid, &tgid, &unused) != 0 ||
             change_entry_new(c, n, call, paths, plan, tgid, &e) != 0) {
-                change_deny(c, &(struct change_entry){ .action = plan->action, .id = n->id });
+                change_deny(c, &(struct change_entry){ .action = plan->action, .id = n->id, .call = *call });
                 return;
         }
         caller_chain(tgid, getpid(), chain, sizeof(chain));
@@ -273,7 +289,7 @@ __attribute__((noinline)) static void change_judge(struct change *c, const struc
         plan_make(c->x.levels, c->x.grants, call, &plan);
         switch (plan.action) {
         case PLAN_CONTINUE:
-                notify_continue(c->x.notify, n->id);
+                change_go_on(c, n->id, call);
                 break;
         case PLAN_ERROR:
                 notify_error(c->x.notify, n->id, plan.error);
@@ -290,15 +306,22 @@ void change_handle(struct change *c, const struct notice *n) {
         struct plan_call call = { .tid = n->tid };
         struct change_paths paths;
 
-        if (change_decode(n, &call, &paths) != 0 ||
-            (change_is_free(c, paths.path, call.call != CALL_OPEN) &&
-             (!paths.two || call.call == CALL_SYMLINK || change_is_free(c, paths.path2, call.call == CALL_RENAME)))) {
-                notify_continue(c->x.notify, n->id);
+        if (change_decode(n, &call, &paths) != 0) {
+                if (names_own(c->x.patterns, n->shape->call))
+                        notify_error(c->x.notify, n->id, ENOENT); /* a name that we cannot read is none */
+                else
+                        notify_continue(c->x.notify, n->id);
                 return;
         }
         call.path = paths.path;
         call.path2 = paths.two ? paths.path2 : NULL;
-        change_judge(c, n, &call, &paths);
+        if (names_deny(c->x.patterns, c->x.grants, &call))
+                notify_error(c->x.notify, n->id, EACCES);
+        else if (change_is_free(c, paths.path, call.call != CALL_OPEN) &&
+                 (!paths.two || call.call == CALL_SYMLINK || change_is_free(c, paths.path2, call.call == CALL_RENAME)))
+                change_go_on(c, n->id, &call);
+        else
+                change_judge(c, n, &call, &paths);
 }
 
 /*
@@ -402,7 +425,7 @@ void change_verdict(struct change *c, uint64_t tag, int error) {
         if (!e || e->done)
                 return;
         if (e->action == PLAN_WIDEN)
-                notify_continue(c->x.notify, e->id); /* the grant is what it is now */
+                change_go_on(c, e->id, &e->call); /* the grant is what it is now */
         else if (error)
                 notify_error(c->x.notify, e->id, error > 0 && error < 4096 ? error : EACCES);
         else {

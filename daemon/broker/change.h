@@ -17,6 +17,7 @@ struct levels;
 struct loop;
 struct notice;
 struct notify;
+struct patterns;
 struct peer;
 
 struct change_context {
@@ -25,6 +26,7 @@ struct change_context {
         struct levels *levels;
         struct grants *grants;
         struct notify *notify;
+        const struct patterns *patterns; /* denied names inside grants */
 };
 
 int change_new(const struct change_context *context, struct change **ret);

@@ -52,6 +52,9 @@ enum broker_type {
         BROKER_UNGRANT,     /* .node of a grant, or of a level that was detached: its waiting requests get ENOENT */
         BROKER_ANSWERED,    /* .token: the monitor answered it (ATTACH, REFUSE); not watched any longer. Optional: a request
                                also ends when its thread asks again, and then BROKER_GONE may come late for a known tag */
+        BROKER_PATTERN,     /* "pattern": names denied inside granted directories too; BROKER_F_FILE. To broker and sentry */
+        BROKER_SCAN,        /* to the sentry: "path" of a granted directory [its O_PATH descriptor] */
+        BROKER_SERVE,       /* to the sentry: it knows the patterns, opens may be judged */
         BROKER_GUARD,       /* "path": denied, below a granted directory; say when something appears there */
         BROKER_HOLDERS,     /* .node; "path": a grant that is about to be taken back: remember its mount.
                                tag != 0 → BROKER_HELD when that is done */
@@ -85,6 +88,7 @@ enum {
         BROKER_F_EXECUTABLE = 4,
         BROKER_F_WIDEN = 8,
         BROKER_F_DIRECTORY = 16, /* REQUEST: the full path is a directory on the host */
+        BROKER_F_FILE = 64, /* PATTERN: the object alone, not what lies below it */
         BROKER_F_UNREACHABLE = 32, /* REQUEST: on the host the user may not do this; nobody needs to be asked */
 };
 
