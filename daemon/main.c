@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "config.h"
 #include "daemon/broker/broker.h"
+#include "daemon/broker/sentry.h"
 #include "daemon/monitor/monitor.h"
 #include "daemon/service/service.h"
 
@@ -181,6 +182,7 @@ int main(int argc, char **argv) {
                 .ceiling_dir = NONOD_CEILING_DIR,
                 .service_main = service_run,
                 .broker_main = broker_run,
+                .sentry_main = sentry_run,
         };
         struct sockaddr_un sun = { .sun_family = AF_UNSPEC };
         socklen_t len = sizeof(sun);

@@ -147,7 +147,7 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
         const struct session_spawn spawn = monitor_spawn(m);
         struct monitor_message ok = { .type = MONITOR_SESSION_OK, .tag = msg->tag };
         struct session *s = NULL;
-        int fd_broker = -1, r;
+        int fds_service[] = { -1, -1, -1 }, r;
 
         for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX && !s; i++)
                 if (m->sessions[i].state == SESSION_FREE) {
@@ -163,18 +163,31 @@ static int on_session(struct monitor *m, struct session *unused, struct monitor_
                 monitor_reply(m, msg, 0, r > 0 ? -EPERM : r);
                 return 0;
         }
-        r = session_start(s, &spawn, &m->spare, &m->identity, &fd_broker);
+        r = session_start(s, &spawn, &m->spare, &m->identity, &fds_service[0]);
         if (r) {
                 monitor_reply(m, msg, 0, r);
                 return 0;
+        }
+        if (msg->flags & SESSION_SENTRY) {
+                r = sentry_start(&s->sentry, &m->identity, m->fd_lifeline[0], m->options->sentry_main, &fds_service[2]);
+                if (r) {
+                        fd_close(&fds_service[0]);
+                        session_kill(s, &m->cgroup);
+                        monitor_reply(m, msg, 0, r);
+                        monitor_end(m, s);
+                        return 0;
+                }
+                s->view.fd_sentry = s->sentry.fd_events;
         }
         r = monitor_watch(m, s->fd_builder, WATCH_BUILDER, s->id & 0xffff);
         ok.session = s->id;
         ok.uid = s->peer.uid;
         ok.gid = s->peer.gid;
         ok.pid = s->peer.pid;
-        monitor_send(m, &ok, (int[]){ fd_broker, s->fd_control }, 2);
-        fd_close(&fd_broker);
+        fds_service[1] = s->fd_control;
+        monitor_send(m, &ok, fds_service, fds_service[2] >= 0 ? 3 : 2);
+        fd_close(&fds_service[0]);
+        fd_close(&fds_service[2]);
         if (r)
                 session_kill(s, &m->cgroup);
         return 0;
@@ -211,7 +224,9 @@ static int on_node(struct monitor *m, struct session *s, struct monitor_message 
                 hidden = msg->kind == VIEW_FILE && !(msg->flags & VIEW_INSIDE) &&
                          s->view.nodes[msg->parent].kind == VIEW_LEVEL;
                 for (n = 0; r >= 0 && n < (hidden ? 2U : 1U); n++)
-                        r = mounts[n] = mount_clone(object, msg->flags & VIEW_WRITE);
+                        r = mounts[n] = msg->flags & VIEW_SENTRY
+                                                ? sentry_clone(s->view.fd_sentry, object, msg->flags & VIEW_WRITE)
+                                                : mount_clone(object, msg->flags & VIEW_WRITE);
         }
         if (r >= 0) {
                 if (m->pack_session != s->id || !pack_fits(&m->pack, sizeof(*msg), n))
@@ -516,6 +531,19 @@ static void on_service_end(struct monitor *m, int status) {
         log_info("a new service process serves");
 }
 
+/* Opens of that session wait, for we hold the other descriptor; nobody will judge them any more. */
+static void monitor_lost_sentry(struct monitor *m, pid_t pid) {
+        for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX; i++) {
+                struct session *s = &m->sessions[i];
+
+                if (s->state == SESSION_FREE || s->sentry.pid != pid)
+                        continue;
+                log_error("session %08x: its sentry died, it ends", s->id);
+                s->sentry.pid = 0;
+                (void)on_kill(m, s, NULL, NULL, 0);
+        }
+}
+
 static void on_signals(struct monitor *m) {
         struct signalfd_siginfo info;
         int status;
@@ -525,6 +553,7 @@ static void on_signals(struct monitor *m) {
                 if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGHUP)
                         m->stopping = true;
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+                monitor_lost_sentry(m, pid);
                 if (pid == m->spare.broker)
                         session_spare_drop(&m->spare);
                 if (pid == m->service)

@@ -9,6 +9,7 @@
 
 struct service_options;
 struct broker_options;
+struct sentry_options;
 
 struct monitor_options {
         int fd_listen;              /* listening AF_UNIX stream socket, consumed */
@@ -22,6 +23,7 @@ struct monitor_options {
         /* entry points of the other processes; main.c knows them, the monitor's library does not */
         int (*service_main)(const struct service_options *options);
         int (*broker_main)(const struct broker_options *options);
+        int (*sentry_main)(const struct sentry_options *options);
 };
 
 /* Runs until SIGTERM, SIGINT or the end of the service. Return: exit status of the process. */

@@ -35,14 +35,20 @@ enum view_kind {
 enum {
         VIEW_WRITE = 1,    /* attach read-write; else read-only. Always nosuid, nodev */
         VIEW_MASK_DIR = 2, /* the masked object is a directory */
+        VIEW_SENTRY = 8,   /* of a VIEW_DIR: each open in it is judged by the session's sentry; without what is mounted below */
         VIEW_INSIDE = 4,   /* @parent is a VIEW_DIR (or MASK's): @name may hold several components, walked with
                               openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS) */
+};
+
+enum {
+        SESSION_SENTRY = 1, /* SESSION: its rules deny name patterns, so some nodes will be VIEW_SENTRY */
 };
 
 enum monitor_type {
         /*                       service → monitor; descriptors; allowed in state */
         MONITOR_SESSION = 1, /* [client's accepted socket]: who is it? fork its broker and builder     (no session)
                                 → MONITOR_SESSION_OK [service end of the broker's socket, service end of init's socket]
+                                  with SESSION_SENTRY in .flags also its sentry [service end of its socket]
                                   with .session, .uid, .gid, .pid (of the client)
                                 → or MONITOR_REPLY with .error */
         MONITOR_NODE,        /* one node of the static view, [object] for DIR and FILE                 BUILDING; no reply */

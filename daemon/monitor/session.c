@@ -110,6 +110,7 @@ static _Noreturn void session_broker(const struct session_spawn *spawn, struct s
 void session_init(struct session *s) {
         *s = (struct session){ .fd_builder = -1, .fd_control = -1, .pidfd_init = -1 };
         view_init(&s->view);
+        sentry_init(&s->sentry);
 }
 
 int session_prepare(struct session_spare *spare, const struct session_spawn *spawn) {
@@ -202,6 +203,7 @@ void session_release(struct session *s) {
         fd_close(&s->fd_builder);
         fd_close(&s->fd_control);
         fd_close(&s->pidfd_init);
+        sentry_release(&s->sentry);
         view_done(&s->view);
         s->state = SESSION_FREE;
         s->broker = s->init = 0;

@@ -8,6 +8,7 @@
 
 #include "daemon/monitor/cgroup.h"
 #include "daemon/monitor/peer.h"
+#include "daemon/monitor/sentry.h"
 #include "daemon/monitor/view.h"
 
 /*
@@ -27,6 +28,7 @@ struct session {
         int pidfd_init;      /* readable when the session's last process is gone */
         uint64_t start_tag;  /* of the START request */
         struct view view;
+        struct sentry sentry;
 };
 
 struct broker_options;

@@ -26,12 +26,13 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/fd.h"
+#include "daemon/monitor/sentry.h"
 #include "daemon/target/mount.h"
 
 enum { VIEW_HELPER_STACK = 64 * 1024 };
 
 void view_init(struct view *v) {
-        *v = (struct view){ .fd_namespace = -1, .fd_hidden = -1, .fd_pipe = -1 };
+        *v = (struct view){ .fd_namespace = -1, .fd_hidden = -1, .fd_pipe = -1, .fd_sentry = -1 };
 }
 
 static void view_forget(struct view_node *n) {
@@ -99,6 +100,8 @@ int view_check(const struct view *v, const struct monitor_message *m, int fd) {
                 return m->kind == VIEW_LEVEL && m->parent == 0 ? 0 : err_raise(-EINVAL);
         if (!parent)
                 return err_raise(-ENOENT);
+        if (m->flags & VIEW_SENTRY && (m->kind != VIEW_DIR || v->fd_sentry < 0))
+                return err_raise(-EINVAL);
         if (m->parent >= m->node) /* younger than its parent: view_revoke() relies on it */
                 return err_raise(-EINVAL);
         if (m->flags & VIEW_INSIDE) {
@@ -365,7 +368,8 @@ int view_attach(struct view *v, const struct monitor_message *m, int fd, int *re
         c.hidden = view_hidden_name(node, parent, m->node, hidden);
         r = view_make_name(v, node, parent, c.hidden, m);
         if (r == 0 && fd >= 0)
-                r = c.fds[0] = mount_clone(fd, m->flags & VIEW_WRITE);
+                r = c.fds[0] = m->flags & VIEW_SENTRY ? sentry_clone(v->fd_sentry, fd, m->flags & VIEW_WRITE)
+                                                      : mount_clone(fd, m->flags & VIEW_WRITE);
         if (r >= 0 && c.hidden)
                 r = c.fds[1] = mount_clone(fd, m->flags & VIEW_WRITE);
         if (r >= 0)

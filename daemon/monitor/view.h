@@ -22,6 +22,7 @@ struct view {
         size_t n_nodes;
         int fd_namespace; /* the session's mount namespace; -1 until it runs */
         int fd_hidden;    /* tmpfs of single files' bind mounts */
+        int fd_sentry;    /* judges opens below VIEW_SENTRY nodes; borrowed; -1: there is none */
         int fd_pipe;      /* write end of the packet pipe */
         pid_t pgrp;       /* group that levels never ask */
 };
