@@ -20,6 +20,7 @@
 #include "daemon/service/request.h"
 #include "daemon/service/revoke.h"
 #include "daemon/service/run.h"
+#include "daemon/service/sentry.h"
 #include "daemon/service/tree.h"
 
 struct attach {
@@ -159,6 +160,8 @@ static int attach_send(struct run *r, struct tree_node *n, struct monitor_messag
 
         if (n->kind == VIEW_DIR || n->kind == VIEW_FILE)
                 (void)broker_link_send(r, &grant, n->path, NULL, -1);
+        if (n->flags & VIEW_SENTRY && sentry_tell(r, n->path, *fd) != 0)
+                return err_raise(-EPIPE);
         m->node = n->id;
         return monitor_link_ask(r, m, fd, *fd >= 0 ? 1 : 0, on_attached, a);
 }
@@ -174,6 +177,7 @@ int attach_node(struct run *r, uint32_t parent, uint32_t kind, uint32_t flags, c
         struct attach *a;
         int e;
 
+        m.flags = flags |= sentry_flag(r, kind, path);
         if (!up || r->state < RUN_STARTING || r->killed)
                 return ECANCELED;
         e = attach_fill(&m, up, path, target);

@@ -89,6 +89,7 @@ static void run_release(void *arg) {
 
 /* Everything but the memory. */
 static void run_dismantle(struct run *r) {
+        r->sentry = channel_free(r->sentry);
         r->broker = channel_free(r->broker);
         r->init = channel_free(r->init);
         if (r->pending)

@@ -55,7 +55,7 @@ struct run {
 
         struct policy_plan *plan;
         struct tree *tree;
-        struct channel *broker, *init;
+        struct channel *broker, *init, *sentry;
         struct pending_table *pending; /* questions to the broker */
         struct spawn *spawn;           /* until the program runs */
         struct decide *decide;

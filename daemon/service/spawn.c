@@ -34,6 +34,7 @@
 #include "daemon/service/pathname.h"
 #include "daemon/service/report.h"
 #include "daemon/service/rules.h"
+#include "daemon/service/sentry.h"
 #include "daemon/service/run.h"
 #include "daemon/service/tree.h"
 #include "daemon/target/control.h"
@@ -311,6 +312,7 @@ static void spawn_start(struct client *c, uint32_t seq, const Nono__Spawn *m, st
         r->gid = c->gid;
         r->can_prompt = m->can_prompt && !m->sealed;
         decide_set_sealed(r->decide, m->sealed);
+        ask.flags = sentry_is_needed(r->plan) ? SESSION_SENTRY : 0;
         s->umask = m->umask;
         spawn_ports(s, m, policy_plan_settings(r->plan), policy_store_ceiling(c->service->store).net_block);
         client_attach(c, r);
@@ -395,30 +397,6 @@ static bool spawn_deny_matters(const struct run *r, const struct policy_rule *ru
 
         return pathname_parent(rule->path, up) == 0 &&
                policy_verdict(r->plan, up, POLICY_READ).answer == POLICY_ANSWER_GRANT;
-}
-
-/* What matches a pattern is not known before it is walked to: levels refuse it, inside a granted directory nobody asks. */
-static bool spawn_pattern_reaches_into_a_grant(const struct run *r, const struct policy_rule *rule) {
-        char dir[POLICY_PATH_MAX];
-        struct policy_verdict v;
-
-        snprintf(dir, sizeof(dir), "%.*s", (int)strcspn(rule->path, "*?"), rule->path);
-        if (!strrchr(dir, '/'))
-                return false;
-        *(strrchr(dir, '/') == dir ? dir + 1 : strrchr(dir, '/')) = '\0';
-        v = policy_verdict(r->plan, dir, POLICY_READ);
-        return v.answer == POLICY_ANSWER_GRANT || (strstr(rule->path, "**") && v.answer == POLICY_ANSWER_DESCEND);
-}
-
-static void spawn_warn_of_patterns(const struct run *r) {
-        size_t n, k = 0;
-        const struct policy_rule *rules = policy_plan_rules(r->plan, &n);
-
-        for (size_t i = 0; i < n; i++)
-                k += rules[i].effect == POLICY_DENY && rules[i].pattern &&
-                     spawn_pattern_reaches_into_a_grant(r, &rules[i]);
-        if (k > 0)
-                log_warning("session %s: %zu denied patterns do not hold inside granted directories", r->id, k);
 }
 
 static bool spawn_add_rules(struct run *r) {
@@ -527,12 +505,16 @@ static void on_session(struct run *r, void *arg, const void *answer, const char 
 
         if (!m)
                 return; /* the run is being freed */
-        if (m->type != MONITOR_SESSION_OK || n_fds != 2) {
+        if (m->type != MONITOR_SESSION_OK || n_fds < 2 || n_fds > 3) {
                 if (r->state == RUN_ENDING)
                         loop_defer(r->service->loop, spawn_never_was, r); /* given up before the monitor answered */
                 else if (m->error == EPERM)
                         run_fail(r, CONTROL_STEP_SETUP, EPERM, "this process may not start a session",
                                  "from inside a session, or from another namespace, no session can be started");
+                else if (m->error == EOPNOTSUPP)
+                        run_fail(r, CONTROL_STEP_SETUP, EOPNOTSUPP,
+                                 "the rules deny name patterns, and this kernel cannot judge single opens",
+                                 "fanotify permission events are missing (CONFIG_FANOTIFY_ACCESS_PERMISSIONS)");
                 else
                         run_fail(r, CONTROL_STEP_SETUP, m->error > 0 ? m->error : EIO, "no session can be made now",
                                  NULL);
@@ -547,7 +529,8 @@ static void on_session(struct run *r, void *arg, const void *answer, const char 
                 run_fail(r, CONTROL_STEP_SETUP, EPERM, "the client is not who it was", NULL);
                 return;
         }
-        if (broker_link_open(r, steal_fd(&fds[0])) != 0 || run_take_init(r, steal_fd(&fds[1])) != 0) {
+        if (broker_link_open(r, steal_fd(&fds[0])) != 0 || run_take_init(r, steal_fd(&fds[1])) != 0 ||
+            sentry_open(r, n_fds == 3 ? steal_fd(&fds[2]) : -1) != 0) {
                 run_fail(r, CONTROL_STEP_SETUP, ENOMEM, "no session can be made now", NULL);
                 return;
         }
@@ -693,12 +676,13 @@ static int spawn_send_node(struct run *r, const struct layout_node *n) {
 
         if (n_name > MONITOR_NAME_MAX || n_text > MONITOR_TARGET_MAX)
                 return err_raise(-ENAMETOOLONG);
+        m.flags |= sentry_flag(r, n->kind, n->path);
         memcpy(m.name, n->name, n_name);
         m.name_len = (uint16_t)n_name;
         if (text)
                 memcpy(m.target, text, n_text);
         m.target_len = (uint16_t)n_text;
-        e = tree_add(r->tree, n->parent, n->kind, n->flags, n->path, &node);
+        e = tree_add(r->tree, n->parent, n->kind, m.flags, n->path, &node);
         if (e || node->id != n->id)
                 return err_raise(e < 0 ? e : -ENOSPC);
         if (n->kind == VIEW_DIR || n->kind == VIEW_FILE) {
@@ -706,6 +690,10 @@ static int spawn_send_node(struct run *r, const struct layout_node *n) {
                 if (fd < 0)
                         return err_raise(-EBADF);
                 (void)broker_link_send(r, &grant, n->path, NULL, -1);
+                if (m.flags & VIEW_SENTRY && (e = sentry_tell(r, n->path, fd)) != 0) {
+                        fd_close(&fd);
+                        return err_pass(e);
+                }
         }
         if (n->kind == VIEW_LEVEL)
                 r->spawn->levels_left++;
@@ -781,7 +769,6 @@ static void spawn_compose(struct run *r) {
                 run_fail(r, CONTROL_STEP_SETUP, e < 0 ? -e : ENOSPC, "the view would have too many parts", NULL);
                 return;
         }
-        spawn_warn_of_patterns(r);
         run_set_state(r, RUN_BUILDING);
         for (size_t i = 0; i < layout->n_nodes && e == 0; i++)
                 e = spawn_send_node(r, &layout->nodes[i]);
