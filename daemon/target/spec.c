@@ -98,12 +98,22 @@ static int spec_exec_path(const struct spec *spec, const char *path) {
         return -ENOEXEC;
 }
 
+/* A script's $0 is the path that was executed: "bin/tool" as it was typed, when that still leads to the same file. */
+static const char *spec_as_typed(const struct spec *spec) {
+        const char *typed = spec->argv[0];
+        struct stat program, st;
+
+        if (typed[0] == '/' || !strchr(typed, '/') || stat(typed, &st) < 0 || stat(spec->program, &program) < 0)
+                return spec->program;
+        return st.st_dev == program.st_dev && st.st_ino == program.st_ino ? typed : spec->program;
+}
+
 int spec_exec(const struct spec *spec) {
         const char *dirs = "/usr/local/bin:/usr/bin:/bin";
         int best = -ENOENT;
 
         if (strchr(spec->program, '/'))
-                return spec_exec_path(spec, spec->program);
+                return spec_exec_path(spec, spec_as_typed(spec));
         for (char **e = spec->envp; *e; e++)
                 if (strncmp(*e, "PATH=", 5) == 0)
                         dirs = *e + 5;
