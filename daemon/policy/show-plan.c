@@ -72,6 +72,18 @@ json_t *show_plan(const struct policy_plan *plan) {
         return out;
 }
 
+char *show_plan_text(const struct policy_plan *plan) {
+        json_t *o = show_plan(plan);
+        char *text = o ? json_dumps(o, JSON_INDENT(2)) : NULL;
+
+        json_decref(o);
+        return text;
+}
+
+void show_start(void) {
+        json_object_seed(0);
+}
+
 static int plan_word(const struct node *n, const char *const *words, unsigned n_words, unsigned *ret) {
         for (unsigned i = 0; node_string(n) && i < n_words; i++)
                 if (strcmp(n->string, words[i]) == 0) {

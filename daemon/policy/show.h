@@ -43,5 +43,9 @@ char *show_expanded(const char *raw, const struct policy_vars *vars);
  * NULL when memory is out.
  */
 json_t *show_plan(const struct policy_plan *plan);
+/* The same as text, heap. */
+char *show_plan_text(const struct policy_plan *plan);
+/* Before files can no longer be opened: the JSON library reads its randomness. */
+void show_start(void);
 /* The way back; settings other than name and network are not restored. Return: 0; POLICY_E_INVALID with @err set; -ENOMEM. */
 int show_plan_load(const char *text, size_t n, const char *source, struct policy_plan **ret, struct policy_error *err);

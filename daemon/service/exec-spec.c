@@ -238,7 +238,7 @@ static void command_put_string(struct command_buffer *b, const char *s) {
 }
 
 static void command_put_environment(struct command_buffer *b, const struct command *c, const struct policy_settings *s,
-                                    bool keep_tmpdir, const char *session_id, uint32_t *n_env) {
+                                    bool keep_tmpdir, const char *session_id, const char *state_file, uint32_t *n_env) {
         char id[128];
 
         for (size_t i = 0; i < c->n_env; i++)
@@ -258,6 +258,11 @@ static void command_put_environment(struct command_buffer *b, const struct comma
         snprintf(id, sizeof(id), "NONO_SESSION=%s", session_id);
         command_put_string(b, id);
         (*n_env)++;
+        if (state_file) {
+                snprintf(id, sizeof(id), "NONO_STATE_FILE=%s", state_file);
+                command_put_string(b, id);
+                (*n_env)++;
+        }
 }
 
 static int command_seal(const struct command_buffer *b) {
@@ -276,7 +281,7 @@ static int command_seal(const struct command_buffer *b) {
 }
 
 int command_write(const struct command *c, const struct policy_settings *settings, bool program_of_profile,
-                  bool keep_tmpdir, const char *session_id) {
+                  bool keep_tmpdir, const char *session_id, const char *state_file) {
         struct exec_spec h = {
                 .magic = EXEC_SPEC_MAGIC, .rows = c->rows, .columns = c->columns, .tty_mask = c->tty_mask
         };
@@ -300,7 +305,7 @@ int command_write(const struct command *c, const struct policy_settings *setting
         }
         for (size_t i = 1; i < c->n_argv; i++)
                 command_put_string(&b, c->argv[i]);
-        command_put_environment(&b, c, settings, keep_tmpdir, session_id, &n_env);
+        command_put_environment(&b, c, settings, keep_tmpdir, session_id, state_file, &n_env);
         if (b.failed || n_argv > EXEC_SPEC_ARGS_MAX || n_env > EXEC_SPEC_ARGS_MAX) {
                 free(b.data);
                 return err_raise(-E2BIG);

@@ -38,10 +38,11 @@ const char *environment_get(char *const *env, const char *name);
  * command_write() - make the memfd for init
  * @settings:  of the plan; environment.* and, with @program_of_profile, the program and its first arguments
  * @keep_tmpdir: TMPDIR is granted; else it becomes /tmp
+ * @state_file:  value of NONO_STATE_FILE; NULL: none
  * Return: a sealed memfd, close-on-exec; -E2BIG; -EINVAL when the profile names no program; -errno.
  */
 int command_write(const struct command *c, const struct policy_settings *settings, bool program_of_profile,
-                  bool keep_tmpdir, const char *session_id);
+                  bool keep_tmpdir, const char *session_id, const char *state_file);
 /* argv joined by spaces, cut at @cap, for display. */
 void command_describe(const struct command *c, const struct policy_settings *settings, bool program_of_profile,
                       char *ret, size_t cap);

@@ -462,7 +462,7 @@ static void grant_enforce(struct run *r, const char *path) {
                 struct policy_verdict v;
 
                 id = n->id;
-                if ((n->kind != VIEW_DIR && n->kind != VIEW_FILE) || !pathname_is_below(n->path, path))
+                if (n->own || (n->kind != VIEW_DIR && n->kind != VIEW_FILE) || !pathname_is_below(n->path, path))
                         continue;
                 v = policy_verdict(r->plan, n->path, POLICY_READ);
                 if (v.answer != POLICY_ANSWER_GRANT)

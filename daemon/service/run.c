@@ -29,6 +29,7 @@
 #include "daemon/service/request.h"
 #include "daemon/service/revoke.h"
 #include "daemon/service/spawn.h"
+#include "daemon/service/state-file.h"
 #include "daemon/service/tree.h"
 #include "daemon/target/control.h"
 
@@ -89,6 +90,7 @@ static void run_release(void *arg) {
 
 /* Everything but the memory. */
 static void run_dismantle(struct run *r) {
+        state_file_unlink(r);
         r->sentry = channel_free(r->sentry);
         r->broker = channel_free(r->broker);
         r->init = channel_free(r->init);

@@ -48,6 +48,7 @@ struct run {
         bool own_tmp, broker_lost, killed, exit_told;
         bool spawn_gone; /* init was told to start the program */
         bool adopted;    /* keeps what it has; plan is NULL */
+        bool state_file; /* has a name in the state directory */
 
         struct client *client; /* attached; NULL: it left */
         uint32_t client_seq;

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "daemon/policy/policy.h"
+#include "daemon/policy/show.h"
 #include "daemon/service/channel.h"
 #include "daemon/service/client.h"
 #include "daemon/service/core.h"
@@ -24,6 +25,7 @@
 #include "daemon/service/run.h"
 #include "daemon/service/sandbox-linux.h"
 #include "daemon/service/serve.h"
+#include "daemon/service/state-file.h"
 
 static int service_start(struct service *s, const struct service_options *o, int *fd_monitor, bool confine) {
         int r;
@@ -36,6 +38,8 @@ static int service_start(struct service *s, const struct service_options *o, int
         if (r)
                 return err_pass(r);
         load_os_release(s);
+        state_file_clean(s);
+        show_start();
         r = loop_new(&s->loop);
         if (r)
                 return err_pass(r);

@@ -36,6 +36,7 @@
 #include "daemon/service/rules.h"
 #include "daemon/service/sentry.h"
 #include "daemon/service/run.h"
+#include "daemon/service/state-file.h"
 #include "daemon/service/tree.h"
 #include "daemon/target/control.h"
 
@@ -292,7 +293,8 @@ static bool spawn_make_spec(struct run *r, struct spawn *s, const Nono__Spawn *m
 
         keep = tmpdir && policy_path_is_normalised(tmpdir) &&
                policy_verdict(r->plan, tmpdir, POLICY_READ | POLICY_WRITE).answer == POLICY_ANSWER_GRANT;
-        s->fd_spec = command_write(s->command, settings, m->program, keep, r->id);
+        s->fd_spec = command_write(s->command, settings, m->program, keep, r->id,
+                                   r->service->fd_state >= 0 ? STATE_FILE_PATH : NULL);
         command_describe(s->command, settings, m->program, command, sizeof(command));
         r->command = strdup(command);
         s->program = strdup(m->program ? settings->program : s->command->program);
@@ -700,6 +702,26 @@ static int spawn_send_node(struct run *r, const struct layout_node *n) {
         return monitor_link_send(r, &m, &fd, fd >= 0 ? 1 : 0);
 }
 
+/* No rule speaks of it, and the broker does not hear of it: it is never written, revoked or asked for. */
+static int spawn_send_state_file(struct run *r) {
+        struct monitor_message m = { .type = MONITOR_NODE, .parent = TREE_ROOT, .kind = VIEW_FILE };
+        const char *name = pathname_last(STATE_FILE_PATH);
+        struct tree_node *n;
+        int fd, e;
+
+        if (r->service->fd_state < 0)
+                return 0;
+        e = tree_add(r->tree, TREE_ROOT, VIEW_FILE, 0, STATE_FILE_PATH, &n);
+        if (e)
+                return err_raise(e < 0 ? e : -ENOSPC);
+        n->own = true;
+        m.node = n->id;
+        m.name_len = (uint16_t)strlen(name);
+        memcpy(m.name, name, m.name_len);
+        fd = state_file_make(r);
+        return fd >= 0 ? monitor_link_send(r, &m, &fd, 1) : err_pass(fd);
+}
+
 static void on_start(struct run *r, void *arg, const void *answer, const char *text, size_t n_text, int *fds,
                      size_t n_fds) {
         const struct monitor_message *m = answer;
@@ -773,6 +795,8 @@ static void spawn_compose(struct run *r) {
         for (size_t i = 0; i < layout->n_nodes && e == 0; i++)
                 e = spawn_send_node(r, &layout->nodes[i]);
         if (e == 0)
+                e = spawn_send_state_file(r);
+        if (e == 0)
                 e = spawn_send_start(r);
         if (e)
                 run_fail(r, CONTROL_STEP_SETUP, e < 0 ? -e : EIO, "the view cannot be built", NULL);
@@ -830,6 +854,7 @@ void spawn_started(struct run *r, int32_t pid) {
         Nono__Spawned spawned = NONO__SPAWNED__INIT;
 
         r->pid = pid;
+        state_file_unlink(r); /* attached: the view has it for as long as it stands */
         for (struct tree_node *n = tree_next(r->tree, 0); n; n = tree_next(r->tree, n->id))
                 n->standing = true;
         run_set_state(r, RUN_STARTING);

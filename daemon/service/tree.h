@@ -26,6 +26,7 @@ struct tree_node {
         char *path;               /* owned; where it stands, which is also its canonical path on the host */
         bool standing;            /* the monitor said so */
         bool planted;             /* negative name */
+        bool own;                 /* of nonod's, no rule speaks of it */
         uint32_t dev;             /* of a level */
         struct attach *switching; /* an answer about its writability is awaited */
         struct request *held;     /* walks that arrived while the attach was under way; owned by the session */

@@ -39,6 +39,9 @@ static void make_policy(struct fake *f) {
         assert_int_equal(mkdir(path, 0755), 0);
         snprintf(path, sizeof(path), "%s/profiles", f->dir);
         assert_int_equal(mkdir(path, 0755), 0);
+        snprintf(path, sizeof(path), "%s/state", f->dir);
+        assert_int_equal(mkdir(path, 0700), 0);
+        write_policy(f->dir, "state/session-0", "left by one that was killed");
         write_policy(f->dir, "groups/system.json",
                      "{ \"allow\": { \"read\": [\"/usr\"], \"readwrite\": [\"/tmp\"] } }");
         write_policy(f->dir, "groups/secrets.json",
@@ -58,12 +61,13 @@ static void remove_policy(const struct fake *f) {
                                              "profiles/agent.json",
                                              "groups",
                                              "profiles",
+                                             "state",
                                              "." };
         char path[256];
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
                 snprintf(path, sizeof(path), "%s/%s", f->dir, names[i]);
-                (void)(i < 4 ? unlink(path) : i < 6 ? rmdir(path) : rmdir(f->dir));
+                assert_int_equal(i < 4 ? unlink(path) : i < 7 ? rmdir(path) : rmdir(f->dir), 0); /* nothing is left */
         }
 }
 
@@ -80,9 +84,12 @@ void fake_start_with(struct fake *f, const struct decide_limits *limits) {
         assert_true(f->pid >= 0);
         if (f->pid == 0) {
                 const char *const dirs[] = { f->dir, NULL };
-                struct service_options o = { .fd_monitor = pair[1], .policy_dirs = dirs, .fd_state = -1 };
+                struct service_options o = { .fd_monitor = pair[1], .policy_dirs = dirs };
+                char state[128];
 
                 (void)close(pair[0]);
+                snprintf(state, sizeof(state), "%s/state", f->dir);
+                o.fd_state = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                 log_init("service", LOG_LEVEL_ERROR);
                 exit(serve(&o, false, limits)); /* not _exit(): leaks are reported */
         }

@@ -189,7 +189,7 @@ static void test_paths_that_are_none_are_refused(void **state) {
 static struct spec write_spec(const struct draft *d, const struct policy_settings *s, bool of_profile,
                               bool keep_tmpdir) {
         _cleanup_(command_freep) struct command *c = accept_draft(d);
-        _cleanup_close_ int fd = command_write(c, s, of_profile, keep_tmpdir, "abcdef");
+        _cleanup_close_ int fd = command_write(c, s, of_profile, keep_tmpdir, "abcdef", "/.nono-state.json");
         struct spec spec = { 0 };
 
         assert_true(fd >= 0);
@@ -221,6 +221,7 @@ static void test_the_rewritten_spec_is_what_init_reads(void **state) {
         assert_int_equal(s.rows, 24);
         assert_int_equal(s.tty_mask, 3);
         assert_string_equal(value(&s, "NONO_SESSION"), "abcdef");
+        assert_string_equal(value(&s, "NONO_STATE_FILE"), "/.nono-state.json");
         assert_string_equal(value(&s, "TMPDIR"), "/tmp");
         assert_string_equal(value(&s, "PATH"), "/usr/bin");
         done(&s);

@@ -293,6 +293,23 @@ static void test_the_static_view_is_what_the_profile_grants(void **state) {
         world_close(&w);
 }
 
+static void test_the_view_has_a_file_that_says_what_is_allowed(void **state) {
+        const struct monitor_message *m;
+        struct world w;
+        char path[4096];
+
+        world_open(&w);
+        m = fake_node(&w.s, "/.nono-state.json", path);
+        assert_non_null(m);
+        assert_int_equal(m->kind, VIEW_FILE);
+        assert_int_equal(m->flags, 0);
+        assert_int_equal(m->parent, TREE_ROOT);
+        /* it stands: its name on the host is gone */
+        snprintf(path, sizeof(path), "%s/state/session-%s", w.f.dir, w.s.session);
+        assert_int_equal(access(path, F_OK), -1);
+        world_close(&w);
+}
+
 static void test_a_dry_run_starts_nothing(void **state) {
         Nono__Reply *r;
         Nono__Spawn m;
@@ -1358,6 +1375,7 @@ int main(void) {
                 cmocka_unit_test(test_connections_of_one_user_are_limited),
                 cmocka_unit_test(test_a_client_the_monitor_does_not_trust_is_told_and_closed),
                 cmocka_unit_test(test_the_static_view_is_what_the_profile_grants),
+                cmocka_unit_test(test_the_view_has_a_file_that_says_what_is_allowed),
                 cmocka_unit_test(test_a_dry_run_starts_nothing),
                 cmocka_unit_test(test_spawns_that_make_no_sense_are_refused_before_the_monitor_hears_of_them),
                 cmocka_unit_test(test_a_directory_as_standard_input_is_refused),
