@@ -220,7 +220,7 @@ static int broker_end_holders(struct broker *b, struct incoming *in) {
 static int broker_pattern(struct broker *b, struct incoming *in) {
         const char *text = peer_string(&in->cursor, in->end);
 
-        return text ? patterns_add(&b->patterns, text, in->m.flags & BROKER_F_FILE) : -EBADMSG;
+        return text ? patterns_add(&b->patterns, text, in->m.flags, in->m.access) : -EBADMSG;
 }
 
 static int broker_guard(struct broker *b, struct incoming *in) {

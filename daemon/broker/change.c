@@ -305,6 +305,7 @@ __attribute__((noinline)) static void change_judge(struct change *c, const struc
 void change_handle(struct change *c, const struct notice *n) {
         struct plan_call call = { .tid = n->tid };
         struct change_paths paths;
+        bool free;
 
         if (change_decode(n, &call, &paths) != 0) {
                 if (names_own(c->x.patterns, n->shape->call))
@@ -315,10 +316,13 @@ void change_handle(struct change *c, const struct notice *n) {
         }
         call.path = paths.path;
         call.path2 = paths.two ? paths.path2 : NULL;
-        if (names_deny(c->x.patterns, c->x.grants, &call))
+        free = change_is_free(c, paths.path, call.call != CALL_OPEN) &&
+               (!paths.two || call.call == CALL_SYMLINK || change_is_free(c, paths.path2, call.call == CALL_RENAME));
+        if (free && names_own(c->x.patterns, call.call))
+                change_go_on(c, n->id, &call); /* looks at the names itself */
+        else if (names_deny(c->x.patterns, c->x.grants, &call))
                 notify_error(c->x.notify, n->id, EACCES);
-        else if (change_is_free(c, paths.path, call.call != CALL_OPEN) &&
-                 (!paths.two || call.call == CALL_SYMLINK || change_is_free(c, paths.path2, call.call == CALL_RENAME)))
+        else if (free)
                 change_go_on(c, n->id, &call);
         else
                 change_judge(c, n, &call, &paths);

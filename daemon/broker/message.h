@@ -52,7 +52,8 @@ enum broker_type {
         BROKER_UNGRANT,     /* .node of a grant, or of a level that was detached: its waiting requests get ENOENT */
         BROKER_ANSWERED,    /* .token: the monitor answered it (ATTACH, REFUSE); not watched any longer. Optional: a request
                                also ends when its thread asks again, and then BROKER_GONE may come late for a known tag */
-        BROKER_PATTERN,     /* "pattern": names denied inside granted directories too; BROKER_F_FILE. To broker and sentry */
+        BROKER_PATTERN,     /* .access (POLICY_LIFT_*); "pattern": names denied inside granted directories too; BROKER_F_FILE,
+                               BROKER_F_LITERAL, BROKER_F_LIFTS. To broker and sentry */
         BROKER_SCAN,        /* to the sentry: "path" of a granted directory [its O_PATH descriptor] */
         BROKER_SERVE,       /* to the sentry: it knows the patterns, opens may be judged */
         BROKER_GUARD,       /* "path": denied, below a granted directory; say when something appears there */
@@ -89,6 +90,8 @@ enum {
         BROKER_F_WIDEN = 8,
         BROKER_F_DIRECTORY = 16, /* REQUEST: the full path is a directory on the host */
         BROKER_F_FILE = 64, /* PATTERN: the object alone, not what lies below it */
+        BROKER_F_LITERAL = 128, /* PATTERN: a path */
+        BROKER_F_LIFTS = 256, /* PATTERN: denies nothing, but takes back denies of these classes */
         BROKER_F_UNREACHABLE = 32, /* REQUEST: on the host the user may not do this; nobody needs to be asked */
 };
 

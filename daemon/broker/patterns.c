@@ -12,55 +12,77 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "daemon/broker/message.h"
 #include "daemon/broker/path.h"
 #include "daemon/policy/glob.h"
 #include "daemon/policy/policy.h"
 
 struct pattern {
         char *text;
-        bool file;
+        uint32_t flags, lift;
         bool anywhere; /* "**" and one name: whatever the directories above are called */
 };
 
-int patterns_add(struct patterns *p, const char *text, bool file) {
+int patterns_add(struct patterns *p, const char *text, uint32_t flags, uint32_t lift) {
         struct pattern *list;
         const char *rest;
 
         if ((text[0] != '/' && strncmp(text, "**/", 3) != 0) || strlen(text) >= PATH_BYTES)
                 return err_raise(-EINVAL);
-        if (p->n >= PATTERNS_MAX)
+        if (p->n_all >= PATTERNS_MAX)
                 return err_raise(-ENOSPC);
-        list = reallocarray(p->list, p->n + 1, sizeof(*list));
+        list = reallocarray(p->list, p->n_all + 1, sizeof(*list));
         if (!list)
                 return err_raise(-ENOMEM);
         p->list = list;
         rest = text[0] == '/' ? text + 1 : text;
-        list[p->n] = (struct pattern){ .text = strdup(text), .file = file };
-        if (!list[p->n].text)
+        list[p->n_all] = (struct pattern){ .text = strdup(text), .flags = flags, .lift = lift };
+        if (!list[p->n_all].text)
                 return err_raise(-ENOMEM);
-        list[p->n].anywhere = strncmp(rest, "**/", 3) == 0 && !strchr(rest + 3, '/');
-        p->n++;
+        list[p->n_all].anywhere = strncmp(rest, "**/", 3) == 0 && !strchr(rest + 3, '/');
+        p->n += !(flags & BROKER_F_LIFTS);
+        p->n_all++;
         return 0;
 }
 
+static bool pattern_covers(const struct pattern *t, const char *path) {
+        if (t->flags & BROKER_F_LITERAL)
+                return t->flags & BROKER_F_FILE ? strcmp(t->text, path) == 0 : path_is_below(path, t->text);
+        return t->flags & BROKER_F_FILE ? policy_glob_match(t->text, path) : policy_glob_covers(t->text, path);
+}
+
+static bool patterns_lift(const struct patterns *p, const struct pattern *deny, const char *path) {
+        for (size_t i = 0; deny->lift && i < p->n_all; i++)
+                if (p->list[i].flags & BROKER_F_LIFTS && p->list[i].lift & deny->lift && pattern_covers(&p->list[i], path))
+                        return true;
+        return false;
+}
+
 void patterns_done(struct patterns *p) {
-        for (size_t i = 0; i < p->n; i++)
+        for (size_t i = 0; i < p->n_all; i++)
                 free(p->list[i].text);
         free(p->list);
         *p = (struct patterns){ 0 };
 }
 
 bool patterns_match(const struct patterns *p, const char *path) {
-        for (size_t i = 0; i < p->n; i++)
-                if (p->list[i].file ? policy_glob_match(p->list[i].text, path) : policy_glob_covers(p->list[i].text, path))
+        for (size_t i = 0; i < p->n_all; i++)
+                if (!(p->list[i].flags & BROKER_F_LIFTS) && pattern_covers(&p->list[i], path) &&
+                    !patterns_lift(p, &p->list[i], path))
                         return true;
         return false;
 }
 
 bool patterns_need_place(const struct patterns *p, const char *path) {
-        for (size_t i = 0; i < p->n; i++)
-                if (!p->list[i].anywhere && policy_glob_reaches_below(p->list[i].text, path))
+        for (size_t i = 0; i < p->n_all; i++) {
+                const struct pattern *t = &p->list[i];
+
+                if (t->anywhere && !(t->flags & (BROKER_F_LIFTS | BROKER_F_LITERAL)))
+                        continue;
+                if (t->flags & BROKER_F_LITERAL ? path_is_below(t->text, path) || path_is_below(path, t->text)
+                                                : policy_glob_reaches_below(t->text, path))
                         return true;
+        }
         return false;
 }
 

@@ -6,18 +6,23 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
+#include <stdint.h>
 
-enum { PATTERNS_MAX = 1024 };
+enum { PATTERNS_MAX = 2048 };
 
 struct pattern;
 struct patterns {
         struct pattern *list;
-        size_t n;
+        size_t n_all, n; /* with those that lift; those that deny */
 };
 
-/* @file: only the object itself; else everything below it too. Return: 0; -EINVAL; -ENOSPC; -ENOMEM. */
-int patterns_add(struct patterns *p, const char *text, bool file);
+/**
+ * patterns_add() - one more
+ * @flags: BROKER_F_FILE, BROKER_F_LITERAL, BROKER_F_LIFTS of a BROKER_PATTERN
+ * @lift:  POLICY_LIFT_*: what lifts it; with BROKER_F_LIFTS: what it lifts
+ * Return: 0; -EINVAL; -ENOSPC; -ENOMEM.
+ */
+int patterns_add(struct patterns *p, const char *text, uint32_t flags, uint32_t lift);
 void patterns_done(struct patterns *p);
 bool patterns_match(const struct patterns *p, const char *path);
 /* A directory at @path that gets another name could take something denied out of a pattern's reach. */

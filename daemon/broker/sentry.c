@@ -172,7 +172,7 @@ static bool sentry_watch_one(struct sentry *s, const char *path) {
                         return true;
         if (s->n_directories >= SENTRY_WATCHES_MAX)
                 sentry_unwatch_all(s);
-        watch = inotify_add_watch(s->fd_watch, path, IN_CREATE | IN_MOVED_TO | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW);
+        watch = inotify_add_watch(s->fd_watch, path, IN_MOVED_TO | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW);
         d = watch <= 0 || watch > SENTRY_WATCHES_MAX ? NULL : malloc(sizeof(*d) + n);
         if (!d)
                 return false;
@@ -308,7 +308,7 @@ static int sentry_record(struct sentry *s, const void *record, size_t n, const i
         if (m.size == 0 || text[m.size - 1] != '\0')
                 return err_raise(-EBADMSG);
         if (m.type == BROKER_PATTERN && n_fds == 0) {
-                r = patterns_add(&s->patterns, text, m.flags & BROKER_F_FILE);
+                r = patterns_add(&s->patterns, text, m.flags, m.access);
                 sentry_forget_allowed(s);
                 return r;
         }

@@ -15,6 +15,7 @@
 #include "daemon/broker/message.h"
 #include "daemon/monitor/request.h"
 #include "daemon/policy/glob.h"
+#include "daemon/policy/plan.h"
 #include "daemon/policy/policy.h"
 #include "daemon/service/broker-link.h"
 #include "daemon/service/channel.h"
@@ -46,10 +47,11 @@ static void on_sentry_closed(void *arg) {
         r->sentry = channel_free(r->sentry);
 }
 
-static int sentry_send(struct run *r, uint32_t type, uint32_t flags, const char *text, int *fd) {
+static int sentry_send(struct run *r, struct broker_message m, const char *text, int *fd) {
         char record[sizeof(struct broker_message) + POLICY_PATH_MAX];
-        struct broker_message m = { .type = type, .flags = flags, .size = text ? (uint32_t)strlen(text) + 1 : 0 };
         int e;
+
+        m.size = text ? (uint32_t)strlen(text) + 1 : 0;
 
         if (!r->sentry || m.size > POLICY_PATH_MAX) {
                 fd_close(fd);
@@ -78,22 +80,25 @@ int sentry_open(struct run *r, int fd) {
                 }
         }
         for (size_t i = 0; i < n; i++) {
-                const uint32_t flags = rules[i].file ? BROKER_F_FILE : 0;
-                struct broker_message m = { .type = BROKER_PATTERN, .flags = flags };
+                struct broker_message m = { .type = BROKER_PATTERN, .flags = rules[i].file ? BROKER_F_FILE : 0 };
+                bool lifts = r->sentry && rules[i].effect == POLICY_ALLOW && rules[i].lift &&
+                             rules[i].access == (POLICY_READ | POLICY_WRITE); /* an open is not judged by its direction */
 
-                if (!sentry_is_pattern(&rules[i], POLICY_READ | POLICY_WRITE))
+                if (!lifts && !sentry_is_pattern(&rules[i], POLICY_READ | POLICY_WRITE))
                         continue;
+                m.access = lifts ? rules[i].lift : plan_deny_class(&rules[i]);
+                m.flags |= (lifts ? BROKER_F_LIFTS : 0) | (rules[i].pattern ? 0 : BROKER_F_LITERAL);
                 if (broker_link_send(r, &m, rules[i].path, NULL, -1) != 0)
                         return err_raise(-EPIPE);
                 if (!(rules[i].access & POLICY_READ))
                         n_writing++;
-                else if ((e = sentry_send(r, BROKER_PATTERN, flags, rules[i].path, &none)) != 0)
+                else if (r->sentry && (e = sentry_send(r, m, rules[i].path, &none)) != 0)
                         return err_pass(e);
         }
         if (n_writing > 0)
                 log_warning("session %s: %zu patterns deny only writing: inside granted directories they are held by name, "
                             "and a program that races its own calls gets past them", r->id, n_writing);
-        return r->sentry ? sentry_send(r, BROKER_SERVE, 0, NULL, &none) : 0;
+        return r->sentry ? sentry_send(r, (struct broker_message){ .type = BROKER_SERVE }, NULL, &none) : 0;
 }
 
 uint32_t sentry_flag(const struct run *r, uint32_t kind, const char *path) {
@@ -112,5 +117,5 @@ uint32_t sentry_flag(const struct run *r, uint32_t kind, const char *path) {
 int sentry_tell(struct run *r, const char *path, int fd) {
         int fd_own = fd_dup(fd);
 
-        return fd_own < 0 ? err_raise(fd_own) : sentry_send(r, BROKER_SCAN, 0, path, &fd_own);
+        return fd_own < 0 ? err_raise(fd_own) : sentry_send(r, (struct broker_message){ .type = BROKER_SCAN }, path, &fd_own);
 }

@@ -254,3 +254,17 @@ def test_patterns_hold_when_broker_or_service_died(t):
     denied(session, env)
     equal(session.ask(f'cat {t.project}/hello.txt'), 'hello')
     denied(session, secret(t, 'later/.env'))
+
+
+def test_file_of_a_read_only_grant_is_judged_too(t):
+    folder = t.project.parent / f'{t.project.name}-ro'
+    env = t.put(folder / '.env', SECRET)
+    t.put(folder / 'plain', 'fine')
+    path = t.home / '.config/nono/profiles' / f'{t.project.name}.json'
+    t.put(path, json.dumps({'extends': 'default', 'meta': {'name': t.project.name},
+                            'filesystem': {'allow': [str(t.project)], 'read': [str(folder)], 'deny': ['**/.env']}}))
+    got = t.probe(['--profile', t.project.name], {'plain': f'read("{folder}/plain")', 'env': f'read("{env}")', 'write': f'write("{env}")',
+                                                 'rename': f'os.rename("{env}", "{folder}/x")', 'link': f'os.link("{env}", "{t.project}/x")'})
+    equal(got.pop('plain'), 'fine')
+    for what, result in got.items():
+        one_of(result, REFUSED, what)
