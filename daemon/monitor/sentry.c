@@ -41,33 +41,6 @@ static _Noreturn void sentry_child(const struct identity *identity, struct sentr
         _exit(main(o));
 }
 
-int sentry_start(struct sentry *s, const struct identity *identity, int fd_lifeline,
-                 int (*main)(const struct sentry_options *options), int *ret) {
-        _cleanup_close_ int fd_events = -1, fd_ours = -1, fd_theirs = -1;
-        struct sentry_options o;
-        int pair[2];
-        pid_t pid;
-
-        fd_events = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS,
-                                  O_RDONLY | O_NONBLOCK | O_LARGEFILE | O_CLOEXEC);
-        if (fd_events < 0)
-                return err_raise(errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -EOPNOTSUPP);
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-                return err_raise(-errno);
-        fd_ours = pair[0];
-        fd_theirs = pair[1];
-        o = (struct sentry_options){ .fd_service = fd_theirs, .fd_events = fd_events, .fd_lifeline = fd_lifeline };
-        pid = fork();
-        if (pid < 0)
-                return err_raise(-errno);
-        if (pid == 0)
-                sentry_child(identity, &o, main);
-        s->pid = pid;
-        s->fd_events = steal_fd(&fd_events);
-        *ret = steal_fd(&fd_ours);
-        return 0;
-}
-
 int sentry_clone(int fd_events, int fd, bool write) {
         struct mount_attr attr = {
                 .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (write ? 0 : MOUNT_ATTR_RDONLY),
@@ -85,6 +58,46 @@ int sentry_clone(int fd_events, int fd, bool write) {
         if (fanotify_mark(fd_events, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_OPEN_PERM, fd_mount, ".") < 0)
                 return err_raise(errno == EINVAL ? -EOPNOTSUPP : -errno);
         return steal_fd(&fd_mount);
+}
+
+/* Tried on a clone that nobody can reach: a kernel without permission events takes the group and refuses the mark. */
+static int sentry_probe(int fd_events) {
+        _cleanup_close_ int fd_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd_clone = -1;
+
+        if (fd_root < 0)
+                return err_raise(-errno);
+        fd_clone = sentry_clone(fd_events, fd_root, false);
+        return fd_clone < 0 ? err_pass(fd_clone) : 0;
+}
+
+int sentry_start(struct sentry *s, const struct identity *identity, int fd_lifeline,
+                 int (*main)(const struct sentry_options *options), int *ret) {
+        _cleanup_close_ int fd_events = -1, fd_ours = -1, fd_theirs = -1;
+        struct sentry_options o;
+        int pair[2], r;
+        pid_t pid;
+
+        fd_events = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS,
+                                  O_RDONLY | O_NONBLOCK | O_LARGEFILE | O_CLOEXEC);
+        if (fd_events < 0)
+                return err_raise(errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -EOPNOTSUPP);
+        r = sentry_probe(fd_events);
+        if (r)
+                return err_pass(r);
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return err_raise(-errno);
+        fd_ours = pair[0];
+        fd_theirs = pair[1];
+        o = (struct sentry_options){ .fd_service = fd_theirs, .fd_events = fd_events, .fd_lifeline = fd_lifeline };
+        pid = fork();
+        if (pid < 0)
+                return err_raise(-errno);
+        if (pid == 0)
+                sentry_child(identity, &o, main);
+        s->pid = pid;
+        s->fd_events = steal_fd(&fd_events);
+        *ret = steal_fd(&fd_ours);
+        return 0;
 }
 
 void sentry_release(struct sentry *s) {

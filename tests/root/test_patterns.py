@@ -5,7 +5,7 @@ import pathlib
 import signal
 import time
 
-from harness import SECRET, Failure, equal, eventually, one_of, true
+from harness import SECRET, Daemon, equal, eventually, one_of, true
 
 REFUSED = ('EPERM', 'EACCES')
 
@@ -268,3 +268,33 @@ def test_file_of_a_read_only_grant_is_judged_too(t):
     equal(got.pop('plain'), 'fine')
     for what, result in got.items():
         one_of(result, REFUSED, what)
+
+
+# exec of the rest, with one system call that answers EINVAL as an older or smaller kernel would
+WITHOUT = """
+import ctypes, os, sys
+code = b"".join(i.to_bytes(2, "little") + bytes([jt, jf]) + k.to_bytes(4, "little") for i, jt, jf, k in
+                [(0x20, 0, 0, 0), (0x15, 0, 1, int(sys.argv[1])), (0x06, 0, 0, 0x00050016), (0x06, 0, 0, 0x7fff0000)])
+class Prog(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(22, 2, ctypes.byref(Prog(4, code)), 0, 0): raise OSError(ctypes.get_errno(), "seccomp")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_kernel_without_permission_events_starts_no_session_that_needs_them(t):
+    secret(t, '.env')
+    flags = patterns(t)
+    for number in {'x86_64': (300, 301), 'aarch64': (262, 263)}[os.uname().machine]:    # fanotify_init, fanotify_mark
+        daemon = Daemon(t.m, f'without-{number}')
+        argv = daemon.argv()
+        daemon.argv = lambda: ['/usr/bin/python3', '-I', '-S', '-c', WITHOUT, str(number), *map(str, argv)]
+        t.undo.append(daemon.stop)
+        env = t.env(NONO_SOCKET=str(daemon.socket))
+        daemon.start(lambda: t.ctl('ps', env=env).status == 0)
+        done = t.sh(flags, 'cat .env', env=env)
+        equal((done.status, done.out), (125, ''), repr(done))
+        true('this kernel cannot judge single opens' in done.err, repr(done))
+        equal(t.sh(t.grant_project, 'cat hello.txt', env=env).out, 'hello\n', 'a session without patterns')
+        equal(t.sessions(env=env), [])
