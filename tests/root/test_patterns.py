@@ -298,3 +298,38 @@ def test_kernel_without_permission_events_starts_no_session_that_needs_them(t):
         true('this kernel cannot judge single opens' in done.err, repr(done))
         equal(t.sh(t.grant_project, 'cat hello.txt', env=env).out, 'hello\n', 'a session without patterns')
         equal(t.sessions(env=env), [])
+
+
+def test_nothing_is_read_in_the_moment_the_daemon_is_killed(t):
+    env_file = secret(t, '.env')
+    flags = patterns(t)
+    second = Daemon(t.m, 'patterns')
+    t.undo.append(second.stop)
+    env = t.env(NONO_SOCKET=str(second.socket))
+    second.start(lambda: t.ctl('ps', env=env).status == 0)
+    loop = f'(while :; do head -c 99 {env_file} 2>/dev/null; done) & while :; do head -c 99 {env_file} 2>/dev/null; done'
+    session = t.start(flags, ['sh', '-c', f'echo ready; {loop}'], env=env)
+    equal(session.line(), 'ready')
+    time.sleep(0.3)
+    second.process.kill()
+    second.process.wait()
+    out = session.process.stdout.read()
+    true(SECRET.encode() not in session.out_buffer + out, repr(out[:200]))
+    second.start(lambda: t.ctl('ps', env=env).status == 0)      # it removes what the killed one left
+
+
+def test_racing_names_of_opens_and_host_files_that_come_and_go(t):
+    """The host replaces the denied file again and again; a program reads whatever it can get by every name, all the time."""
+    env = secret(t, '.env')
+    session = t.start(patterns(t), ['sh', '-c', f'echo ready; end=$(($(date +%s) + 4)); while [ $(date +%s) -lt $end ]; do '
+                                                f'cat {env} {t.project}/.env.tmp* 2>/dev/null; done; echo over'])
+    equal(session.line(), 'ready')
+    end = time.monotonic() + 2.5
+    n = 0
+    while time.monotonic() < end:
+        n += 1
+        t.put(t.project / 'hidden/.env', f'{SECRET}-{n}').rename(env)    # never seen under another name
+        env.unlink(missing_ok=True)
+        t.put(env, f'{SECRET}-{n}')
+    rest = session.process.stdout.read()
+    true(n > 100 and SECRET.encode() not in rest and rest.endswith(b'over\n'), f'{n} {rest[:200]!r}')
