@@ -286,10 +286,10 @@ def test_request_on_the_sessions_own_terminal_is_answered_by_one_key(t):
     t.prompt(a)
     time.sleep(1)                                       # a prompt takes no key in its first half second
     terminal.key('y')
-    terminal.wait_line('file a')
     t.prompt(b)
     time.sleep(1)
     terminal.key('Enter')
+    terminal.wait_line('file a')                        # output is held while a question is on the screen
     terminal.wait('Permission denied')
     terminal.wait_line('end')
 
