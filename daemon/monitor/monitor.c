@@ -433,6 +433,11 @@ static int monitor_built(struct monitor *m, struct session *s, struct monitor_me
         }
         if (msg->type == MONITOR_REPLY && msg->error == 0 && n_fds == 1)
                 return view_record_fd(&s->view, msg->node, steal_fd(&fds[0]));
+        if (msg->type == MONITOR_GONE && n_fds == 0) {
+                view_unrecord(&s->view, msg->node);
+                monitor_send(m, msg, NULL, 0);
+                return 0;
+        }
         if (msg->type == MONITOR_STARTED && n_fds == 3) {
                 s->init = msg->pid;
                 s->pidfd_init = steal_fd(&fds[0]);

@@ -71,6 +71,8 @@ enum monitor_type {
         MONITOR_EXITED,      /* all processes of .session are gone; it is forgotten */
         MONITOR_CLIENT,      /* [accepted client socket]; .uid .gid .pid; the monitor accepts, the service reads.
                                 .error EXDEV: a container or a session of ours; to be told so and closed */
+        MONITOR_GONE,        /* .node of a view being built: its object was replaced on the host before it was attached. The
+                                node does not stand; the first walk to the name asks */
         MONITOR_ADOPT,       /* [service end of init's socket]; .session .uid .gid, .pid of init: a session that an earlier
                                 service process left. Its broker refuses everything from now on: it keeps what it has */
 };

@@ -165,6 +165,13 @@ int view_record(struct view *v, const struct monitor_message *m) {
         return 0;
 }
 
+void view_unrecord(struct view *v, uint32_t id) {
+        struct view_node *n = view_node(v, id);
+
+        if (n && id != 1)
+                view_forget(n);
+}
+
 int view_record_fd(struct view *v, uint32_t id, int fd) {
         struct view_node *n = view_node(v, id);
 

@@ -38,6 +38,8 @@ void view_done(struct view *v);
 int view_check(const struct view *v, const struct monitor_message *m, int fd);
 /* Remembers a node that the builder made, or is about to make. */
 int view_record(struct view *v, const struct monitor_message *m);
+/* The builder could not attach it after all. */
+void view_unrecord(struct view *v, uint32_t node);
 /* The builder's descriptor of a node; consumed. */
 int view_record_fd(struct view *v, uint32_t node, int fd);
 

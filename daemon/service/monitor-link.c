@@ -15,6 +15,7 @@
 #include "daemon/service/core.h"
 #include "daemon/service/run.h"
 #include "daemon/service/spawn.h"
+#include "daemon/service/tree.h"
 
 enum { MONITOR_LINK_QUEUE = 64 * 1024 * 1024 };
 
@@ -80,6 +81,11 @@ static void on_monitor_message(void *arg, const void *data, size_t n, int *fds, 
                         spawn_level(r, &m, &fds[0]);
                 else
                         monitor_link_answer(s, &m, fds, n_fds);
+                break;
+        case MONITOR_GONE:
+                r = run_by_monitor_id(s, m.session);
+                if (r && r->state == RUN_BUILDING && m.node != TREE_ROOT && tree_by_id(r->tree, m.node))
+                        tree_remove(r->tree, tree_by_id(r->tree, m.node), NULL, NULL);
                 break;
         case MONITOR_STARTED:
                 r = run_by_monitor_id(s, m.session);

@@ -330,6 +330,32 @@ static int build_start(struct build *b, const struct monitor_message *m, int *fd
         return r ? r : build_flush(b);
 }
 
+/*
+ * Somebody on the host replaced the object after the broker had opened it (an editor saves, useradd writes
+ * /etc/passwd): the old one can no longer be attached, move_mount(2) says ENOENT. Not a reason to refuse the session:
+ * without the node the name asks, and the new object is judged then.
+ */
+static int build_gone(struct build *b, const struct monitor_message *m) {
+        const struct build_node *parent = build_node(b, m->parent);
+        struct monitor_message gone = { .type = MONITOR_GONE, .node = m->node };
+        char hidden[32];
+
+        if (parent && !(m->flags & VIEW_INSIDE)) {
+                snprintf(hidden, sizeof(hidden), "f%u", m->node);
+                (void)unlinkat(b->fd_hidden, hidden, 0);
+                (void)unlinkat(parent->fd, m->name, m->kind == VIEW_DIR ? AT_REMOVEDIR : 0);
+        }
+        return build_send(b, &gone, NULL, 0);
+}
+
+static bool build_is_gone(struct build *b, const struct monitor_message *m, int r) {
+        const struct build_node *parent = build_node(b, m->parent);
+
+        if (m->flags & VIEW_INSIDE && !parent)
+                return true; /* went with what it was inside of */
+        return r == -ENOENT && parent && (m->kind == VIEW_DIR || m->kind == VIEW_FILE || m->kind == VIEW_MASK);
+}
+
 static int build_record(struct build *b, const void *record, int *fds, size_t n_fds) {
         int own[4] = { -1, -1, -1, -1 }; /* a missing descriptor is EBADF, not somebody else's */
         struct monitor_message m;
@@ -345,6 +371,8 @@ static int build_record(struct build *b, const void *record, int *fds, size_t n_
                         _exit(0);
         } else
                 r = build_one(b, &m, own);
+        if (r && build_is_gone(b, &m, r))
+                r = build_gone(b, &m);
         if (r) {
                 struct monitor_message failed = { .type = MONITOR_REPLY, .node = m.node, .error = -r };
 
