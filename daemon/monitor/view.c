@@ -387,6 +387,9 @@ int view_attach(struct view *v, const struct monitor_message *m, int fd, int *re
                 if (!(node->flags & VIEW_INSIDE) && r != -EEXIST)
                         view_remove_name(v, node, parent, c.hidden);
                 view_forget(node);
+                if (r == -ENOENT)
+                        /* the object was replaced after it was opened: nothing stands, so the kernel asks once more */
+                        view_ready(v, m->parent, m->token);
                 return err_raise(r);
         }
         if (node->kind == VIEW_PLAIN)
