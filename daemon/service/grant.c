@@ -21,6 +21,7 @@
 #include "daemon/service/pathname.h"
 #include "daemon/service/request.h"
 #include "daemon/service/run.h"
+#include "daemon/service/sentry.h"
 #include "daemon/service/tree.h"
 
 enum { GRANT_15M_US = 900 * 1000000, GRANT_PROCESSES_MAX = 32 };
@@ -499,7 +500,9 @@ static int grant_overrule(struct run *r, const struct policy_rule *rule, char *r
         e = policy_plan_add(r->plan, &deny, NULL);
         if (e)
                 return e < 0 ? err_pass(e) : GRANT_E_LIMIT;
-        if (!deny.pattern && tree_covering(r->tree, ret_path))
+        if (deny.pattern)
+                sentry_add(r, &deny);
+        else if (tree_covering(r->tree, ret_path))
                 guard_mask(r, ret_path);
         return 0;
 }

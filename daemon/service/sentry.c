@@ -20,6 +20,7 @@
 #include "daemon/service/broker-link.h"
 #include "daemon/service/channel.h"
 #include "daemon/service/run.h"
+#include "daemon/service/tree.h"
 
 enum { SENTRY_QUEUE = 64 * 1024 * 1024 };
 
@@ -64,6 +65,36 @@ static int sentry_send(struct run *r, struct broker_message m, const char *text,
         return e ? err_raise(e < 0 ? e : -EPIPE) : 0;
 }
 
+/* Nothing, unless it is a pattern that denies, or takes such a deny back. */
+static int sentry_tell_rule(struct run *r, const struct policy_rule *rule) {
+        struct broker_message m = { .type = BROKER_PATTERN, .flags = rule->file ? BROKER_F_FILE : 0 };
+        bool lifts = r->sentry && rule->effect == POLICY_ALLOW && rule->lift &&
+                     rule->access == (POLICY_READ | POLICY_WRITE); /* an open is not judged by its direction */
+        int none = -1;
+
+        if (!lifts && !sentry_is_pattern(rule, POLICY_READ | POLICY_WRITE))
+                return 0;
+        m.access = lifts ? rule->lift : plan_deny_class(rule);
+        m.flags |= (lifts ? BROKER_F_LIFTS : 0) | (rule->pattern ? 0 : BROKER_F_LITERAL);
+        if (broker_link_send(r, &m, rule->path, NULL, -1) != 0)
+                return err_raise(-EPIPE);
+        return r->sentry && rule->access & POLICY_READ ? sentry_send(r, m, rule->path, &none) : 0;
+}
+
+void sentry_add(struct run *r, const struct policy_rule *rule) {
+        size_t n = 0;
+
+        if (sentry_tell_rule(r, rule) != 0)
+                log_warning("session %s: a pattern cannot be denied inside granted directories", r->id);
+        for (struct tree_node *d = tree_next(r->tree, 0); d; d = tree_next(r->tree, d->id))
+                n += d->kind == VIEW_DIR && !(d->flags & VIEW_SENTRY) && policy_glob_reaches_below(rule->path, d->path);
+        if (n > 0)
+                log_warning(
+                        "session %s: a pattern that is denied only now does not hold against opens in %zu directories that "
+                        "were granted before",
+                        r->id, n);
+}
+
 int sentry_open(struct run *r, int fd) {
         size_t n, n_writing = 0;
         const struct policy_rule *rules = policy_plan_rules(r->plan, &n);
@@ -72,32 +103,24 @@ int sentry_open(struct run *r, int fd) {
         if (sentry_is_needed(r->plan) && fd < 0)
                 return err_raise(-EPROTO);
         if (fd >= 0) {
-                e = channel_new(r->service->loop, fd, &broker_format, SENTRY_QUEUE, on_sentry_message, on_sentry_closed, r,
-                                &r->sentry);
+                e = channel_new(r->service->loop, fd, &broker_format, SENTRY_QUEUE, on_sentry_message, on_sentry_closed,
+                                r, &r->sentry);
                 if (e) {
                         fd_close(&fd);
                         return err_pass(e);
                 }
         }
         for (size_t i = 0; i < n; i++) {
-                struct broker_message m = { .type = BROKER_PATTERN, .flags = rules[i].file ? BROKER_F_FILE : 0 };
-                bool lifts = r->sentry && rules[i].effect == POLICY_ALLOW && rules[i].lift &&
-                             rules[i].access == (POLICY_READ | POLICY_WRITE); /* an open is not judged by its direction */
-
-                if (!lifts && !sentry_is_pattern(&rules[i], POLICY_READ | POLICY_WRITE))
-                        continue;
-                m.access = lifts ? rules[i].lift : plan_deny_class(&rules[i]);
-                m.flags |= (lifts ? BROKER_F_LIFTS : 0) | (rules[i].pattern ? 0 : BROKER_F_LITERAL);
-                if (broker_link_send(r, &m, rules[i].path, NULL, -1) != 0)
-                        return err_raise(-EPIPE);
-                if (!(rules[i].access & POLICY_READ))
-                        n_writing++;
-                else if (r->sentry && (e = sentry_send(r, m, rules[i].path, &none)) != 0)
+                e = sentry_tell_rule(r, &rules[i]);
+                if (e)
                         return err_pass(e);
+                n_writing += sentry_is_pattern(&rules[i], POLICY_WRITE) && !sentry_is_pattern(&rules[i], POLICY_READ);
         }
         if (n_writing > 0)
-                log_warning("session %s: %zu patterns deny only writing: inside granted directories they are held by name, "
-                            "and a program that races its own calls gets past them", r->id, n_writing);
+                log_warning(
+                        "session %s: %zu patterns deny only writing: inside granted directories they are held by name, "
+                        "and a program that races its own calls gets past them",
+                        r->id, n_writing);
         return r->sentry ? sentry_send(r, (struct broker_message){ .type = BROKER_SERVE }, NULL, &none) : 0;
 }
 
@@ -117,5 +140,6 @@ uint32_t sentry_flag(const struct run *r, uint32_t kind, const char *path) {
 int sentry_tell(struct run *r, const char *path, int fd) {
         int fd_own = fd_dup(fd);
 
-        return fd_own < 0 ? err_raise(fd_own) : sentry_send(r, (struct broker_message){ .type = BROKER_SCAN }, path, &fd_own);
+        return fd_own < 0 ? err_raise(fd_own)
+                          : sentry_send(r, (struct broker_message){ .type = BROKER_SCAN }, path, &fd_own);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct policy_plan;
+struct policy_rule;
 struct run;
 
 /* Some rule denies reading by a pattern: the session has a sentry from the start. */
@@ -19,6 +20,8 @@ bool sentry_is_needed(const struct policy_plan *plan);
  * Return: 0; -errno: the session must not start.
  */
 int sentry_open(struct run *r, int fd);
+/* A pattern that is denied from now on. What was attached without a sentry stays so, and the log says it. */
+void sentry_add(struct run *r, const struct policy_rule *rule);
 /* VIEW_SENTRY when a pattern reaches below a granted directory @path; else 0. */
 uint32_t sentry_flag(const struct run *r, uint32_t kind, const char *path);
 /* Before the node is attached. @fd: borrowed. Return: 0; -errno: it must not be attached. */
