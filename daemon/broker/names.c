@@ -11,13 +11,13 @@
 #include <fcntl.h>
 #include <linux/auto_fs.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
-#include <linux/magic.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -94,7 +94,8 @@ bool names_own(const struct patterns *p, enum call call) {
 
 /* The object of a name, without going through a mount of the view. Return: descriptor, -errno. */
 static int name_object(const struct name *n) {
-        struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV };
+        struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+                                .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV };
         char name[NAME_MAX + 1];
         int fd;
 
@@ -161,7 +162,8 @@ static int names_rename(const struct patterns *p, const struct grants *g, int fd
         }
         if (names_escape(p, &from, &to) || (call->flags & RENAME_EXCHANGE && names_escape(p, &to, &from)))
                 return EACCES;
-        return syscall(SYS_renameat2, from.fd_dir, from.last, to.fd_dir, to.last, (unsigned)call->flags) < 0 ? errno : 0;
+        return syscall(SYS_renameat2, from.fd_dir, from.last, to.fd_dir, to.last, (unsigned)call->flags) < 0 ? errno
+                                                                                                             : 0;
 }
 
 /* "/proc/self/fd/7" and its like, with which a file without a name is given one. Return: descriptor; -1. */

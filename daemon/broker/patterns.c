@@ -53,7 +53,8 @@ static bool pattern_covers(const struct pattern *t, const char *path) {
 
 static bool patterns_lift(const struct patterns *p, const struct pattern *deny, const char *path) {
         for (size_t i = 0; deny->lift && i < p->n_all; i++)
-                if (p->list[i].flags & BROKER_F_LIFTS && p->list[i].lift & deny->lift && pattern_covers(&p->list[i], path))
+                if (p->list[i].flags & BROKER_F_LIFTS && p->list[i].lift & deny->lift &&
+                    pattern_covers(&p->list[i], path))
                         return true;
         return false;
 }

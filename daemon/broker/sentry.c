@@ -108,7 +108,8 @@ static void sentry_remember(struct sentry *s, const struct sentry_identity *id) 
                 return;
         s->denied[s->n_denied++] = *id;
         if (s->n_denied == SENTRY_DENIED_MAX)
-                log_warning("too many denied files have several names: no file with several names can be opened any more");
+                log_warning(
+                        "too many denied files have several names: no file with several names can be opened any more");
 }
 
 static int on_found(void *arg, const char *path, const char *access_path) {
@@ -124,7 +125,8 @@ static void sentry_scan(struct sentry *s) {
         for (size_t i = 0; i < s->n_trees; i++) {
                 struct sentry_tree *t = &s->trees[i];
 
-                if (t->fd >= 0 && patterns_walk(&s->patterns, t->fd, t->path, SENTRY_SCAN_ENTRIES, SENTRY_SCAN_MS, on_found, s) == 1)
+                if (t->fd >= 0 &&
+                    patterns_walk(&s->patterns, t->fd, t->path, SENTRY_SCAN_ENTRIES, SENTRY_SCAN_MS, on_found, s) == 1)
                         log_warning("'%s' is too large to look for other names of denied files in all of it", t->path);
                 fd_close(&t->fd);
         }
@@ -220,7 +222,8 @@ static void sentry_allow_again(struct sentry *s, int fd, const char *path) {
                 return;
         if (s->n_allowed >= SENTRY_ALLOWED_MAX)
                 sentry_forget_allowed(s);
-        if (fanotify_mark(s->o.fd_events, FAN_MARK_ADD | FAN_MARK_IGNORED_MASK | FAN_MARK_EVICTABLE, FAN_OPEN_PERM, fd, NULL) == 0)
+        if (fanotify_mark(s->o.fd_events, FAN_MARK_ADD | FAN_MARK_IGNORED_MASK | FAN_MARK_EVICTABLE, FAN_OPEN_PERM, fd,
+                          NULL) == 0)
                 s->n_allowed++;
 }
 

@@ -77,7 +77,8 @@ int sentry_start(struct sentry *s, const struct identity *identity, int fd_lifel
         int pair[2], r;
         pid_t pid;
 
-        fd_events = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS,
+        fd_events = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE |
+                                          FAN_UNLIMITED_MARKS,
                                   O_RDONLY | O_NONBLOCK | O_LARGEFILE | O_CLOEXEC);
         if (fd_events < 0)
                 return err_raise(errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -EOPNOTSUPP);
