@@ -1,9 +1,5 @@
 /*
- * The monitor's loop: one epoll set, a closed table of requests, a record per session.
- *
- * Whatever the service sends is looked up in `requests` below: type, state, number of descriptors. A message that is
- * not in the table, or not allowed now, ends the service, and with it every session: a service that breaks its own
- * protocol is no longer ours.
+ * The monitor's loop: one epoll set, the service's life, a record per session. What the service may ask is in requests.c.
  *
  * Runs as: root.   Input: request.h messages of the service and of builders; credentials from the kernel.
  */
@@ -11,13 +7,11 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/auto_dev-ioctl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -36,6 +30,7 @@
 #include "daemon/monitor/probe.h"
 #include "daemon/monitor/request.h"
 #include "daemon/monitor/session.h"
+#include "daemon/monitor/state.h"
 #include "daemon/service/service.h"
 #include "daemon/target/filter.h"
 #include "daemon/target/mount.h"
@@ -52,42 +47,18 @@ enum {
 #define MONITOR_MASK_FILE "mask"
 #define MONITOR_MASK_DIR "mask.d"
 
-/* What an epoll event is about; the session's table index in the low half. */
-enum monitor_watch { WATCH_LISTEN = 1, WATCH_SERVICE, WATCH_SIGNALS, WATCH_BUILDER, WATCH_INIT };
-
-struct monitor {
-        const struct monitor_options *options;
-        int fd_epoll, fd_service, fd_signals, fd_autofs, fd_lifeline[2], fd_mask[2]; /* mask: file, directory */
-        pid_t service, pgrp;
-        char staging[512];
-        struct sock_fprog filter;
-        struct cgroup cgroup;
-        struct pack pack;         /* nodes on their way to the builder of pack_session, with the mounts that are ours */
-        uint32_t pack_session;
-        struct identity identity; /* of the session being made; large, so not on the stack */
-        struct session_spare spare; /* for the next session */
-        struct session *sessions; /* MONITOR_SESSIONS_MAX + 1; index 0 is never used */
-        uint32_t generation;
-        uint32_t leaving[MONITOR_SESSIONS_MAX]; /* control groups to be removed */
-        size_t n_leaving;
-        unsigned n_restarts;
-        time_t service_start; /* a service that dies at once will not get better by trying */
-        bool stopping, no_spare;
-        int status;
-};
-
-static int monitor_watch(struct monitor *m, int fd, enum monitor_watch watch, uint32_t index) {
+int monitor_watch(struct monitor *m, int fd, enum monitor_watch watch, uint32_t index) {
         struct epoll_event e = { .events = EPOLLIN, .data.u64 = (uint64_t)watch << 32 | index };
 
         return epoll_ctl(m->fd_epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? err_raise(-errno) : 0;
 }
 
-static void monitor_send(struct monitor *m, struct monitor_message *message, const int *fds, size_t n_fds) {
+void monitor_send(struct monitor *m, struct monitor_message *message, const int *fds, size_t n_fds) {
         if (m->fd_service >= 0 && fd_send(m->fd_service, message, sizeof(*message), fds, n_fds) != 0)
                 log_debug("the service does not take message %u any more", message->type);
 }
 
-static void monitor_reply(struct monitor *m, const struct monitor_message *request, uint32_t session, int r) {
+void monitor_reply(struct monitor *m, const struct monitor_message *request, uint32_t session, int r) {
         struct monitor_message reply = {
                 .type = MONITOR_REPLY, .session = session, .tag = request->tag, .node = request->node, .error = -r,
         };
@@ -97,13 +68,7 @@ static void monitor_reply(struct monitor *m, const struct monitor_message *reque
 
 /* --- sessions ----------------------------------------------------------------------------------------------------- */
 
-static struct session *monitor_session(struct monitor *m, uint32_t id) {
-        struct session *s = &m->sessions[id & 0xffff];
-
-        return (id & 0xffff) <= MONITOR_SESSIONS_MAX && s->state != SESSION_FREE && s->id == id ? s : NULL;
-}
-
-static void monitor_remove_cgroups(struct monitor *m) {
+void monitor_remove_cgroups(struct monitor *m) {
         size_t kept = 0;
 
         for (size_t i = 0; i < m->n_leaving; i++)
@@ -113,7 +78,7 @@ static void monitor_remove_cgroups(struct monitor *m) {
 }
 
 /* Every way a session ends leads here, once. */
-static void monitor_end(struct monitor *m, struct session *s) {
+void monitor_end(struct monitor *m, struct session *s) {
         struct monitor_message exited = { .type = MONITOR_EXITED, .session = s->id };
 
         log_debug("session %08x: over", s->id);
@@ -125,7 +90,7 @@ static void monitor_end(struct monitor *m, struct session *s) {
         monitor_send(m, &exited, NULL, 0);
 }
 
-static struct session_spawn monitor_spawn(struct monitor *m) {
+struct session_spawn monitor_spawn(struct monitor *m) {
         return (struct session_spawn){
                 .filter = &m->filter,
                 .staging = m->staging,
@@ -141,239 +106,6 @@ static void monitor_make_spare(struct monitor *m) {
         const struct session_spawn spawn = monitor_spawn(m);
 
         m->no_spare = session_prepare(&m->spare, &spawn) != 0;
-}
-
-static int on_session(struct monitor *m, struct session *unused, struct monitor_message *msg, int *fds, size_t n_fds) {
-        const struct session_spawn spawn = monitor_spawn(m);
-        struct monitor_message ok = { .type = MONITOR_SESSION_OK, .tag = msg->tag };
-        struct session *s = NULL;
-        int fds_service[] = { -1, -1, -1 }, r;
-
-        for (uint32_t i = 1; i <= MONITOR_SESSIONS_MAX && !s; i++)
-                if (m->sessions[i].state == SESSION_FREE) {
-                        s = &m->sessions[i];
-                        s->id = (++m->generation & 0xffff) << 16 | i;
-                }
-        if (!s) {
-                monitor_reply(m, msg, 0, -EUSERS);
-                return 0;
-        }
-        r = peer_identify(fds[0], m->options->socket_path, &s->peer, &m->identity);
-        if (r) {
-                monitor_reply(m, msg, 0, r > 0 ? -EPERM : r);
-                return 0;
-        }
-        r = session_start(s, &spawn, &m->spare, &m->identity, &fds_service[0]);
-        if (r) {
-                monitor_reply(m, msg, 0, r);
-                return 0;
-        }
-        if (msg->flags & SESSION_SENTRY) {
-                r = sentry_start(&s->sentry, &m->identity, m->fd_lifeline[0], m->options->sentry_main, &fds_service[2]);
-                if (r) {
-                        fd_close(&fds_service[0]);
-                        session_kill(s, &m->cgroup);
-                        monitor_reply(m, msg, 0, r);
-                        monitor_end(m, s);
-                        return 0;
-                }
-                s->view.fd_sentry = s->sentry.fd_events;
-        }
-        r = monitor_watch(m, s->fd_builder, WATCH_BUILDER, s->id & 0xffff);
-        ok.session = s->id;
-        ok.uid = s->peer.uid;
-        ok.gid = s->peer.gid;
-        ok.pid = s->peer.pid;
-        fds_service[1] = s->fd_control;
-        monitor_send(m, &ok, fds_service, fds_service[2] >= 0 ? 3 : 2);
-        fd_close(&fds_service[0]);
-        fd_close(&fds_service[2]);
-        if (r)
-                session_kill(s, &m->cgroup);
-        return 0;
-}
-
-/* What on_node() gathered goes to the builder; its mounts are then the builder's alone. */
-static void monitor_flush_nodes(struct monitor *m) {
-        struct session *s = monitor_session(m, m->pack_session);
-        size_t n_fds = m->pack.n_fds; /* sending forgets it */
-        int r = 0;
-
-        if (s && s->fd_builder >= 0)
-                r = pack_send(&m->pack, s->fd_builder);
-        fd_close_many(m->pack.fds, n_fds);
-        m->pack.n = m->pack.n_fds = 0;
-        if (r) {
-                session_kill(s, &m->cgroup);
-                monitor_end(m, s);
-        }
-}
-
-/* Sources are cloned here, in the namespace they belong to, and travel to the builder as detached mounts. */
-static int on_node(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
-        int object = n_fds ? fds[0] : -1, mounts[2] = { -1, -1 }, r;
-        bool hidden;
-        size_t n = 0;
-
-        r = view_check(&s->view, msg, object);
-        if (r == 0)
-                r = view_record(&s->view, msg);
-        if (r == 0 && (msg->kind == VIEW_DIR || msg->kind == VIEW_FILE || msg->kind == VIEW_MASK)) {
-                if (msg->kind == VIEW_MASK)
-                        object = m->fd_mask[msg->flags & VIEW_MASK_DIR ? 1 : 0];
-                hidden = msg->kind == VIEW_FILE && !(msg->flags & VIEW_INSIDE) &&
-                         s->view.nodes[msg->parent].kind == VIEW_LEVEL;
-                for (n = 0; r >= 0 && n < (hidden ? 2U : 1U); n++)
-                        r = mounts[n] = msg->flags & VIEW_SENTRY
-                                                ? sentry_clone(s->view.fd_sentry, object, msg->flags & VIEW_WRITE)
-                                                : mount_clone(object, msg->flags & VIEW_WRITE);
-        }
-        if (r >= 0) {
-                if (m->pack_session != s->id || !pack_fits(&m->pack, sizeof(*msg), n))
-                        monitor_flush_nodes(m);
-                if (s->state != SESSION_BUILDING)
-                        r = -EPIPE;
-        }
-        if (r >= 0) {
-                m->pack_session = s->id;
-                pack_add(&m->pack, &monitor_format, msg, sizeof(*msg), mounts, n);
-                return 0;
-        }
-        fd_close_many(mounts, n);
-        log_debug("session %08x: node %u: %s", s->id, msg->node, strerror(-r));
-        if (s->state == SESSION_BUILDING) {
-                monitor_reply(m, msg, s->id, r);
-                session_kill(s, &m->cgroup);
-                monitor_end(m, s);
-        }
-        return 0;
-}
-
-static int on_start(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
-        if (n_fds != 1 + (size_t)__builtin_popcount(msg->flags & 7))
-                return -EBADMSG;
-        monitor_flush_nodes(m);
-        if (s->state != SESSION_BUILDING)
-                return 0;
-        s->start_tag = msg->tag;
-        s->state = SESSION_STARTING;
-        if (fd_send(s->fd_builder, msg, sizeof(*msg), fds, n_fds) != 0) {
-                monitor_reply(m, msg, s->id, -EPIPE);
-                session_kill(s, &m->cgroup);
-                monitor_end(m, s);
-        }
-        return 0;
-}
-
-static int on_attach(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
-        int object = n_fds ? fds[0] : -1, fd_level = -1, r;
-
-        msg->name[MIN_OF(msg->name_len, (uint16_t)MONITOR_NAME_MAX)] = '\0';
-        msg->target[MIN_OF(msg->target_len, (uint16_t)MONITOR_TARGET_MAX)] = '\0';
-        r = view_check(&s->view, msg, object);
-        if (msg->kind == VIEW_PROC || msg->kind == VIEW_DEV || msg->kind == VIEW_TMP)
-                r = -EINVAL;
-        if (msg->kind == VIEW_MASK)
-                object = m->fd_mask[msg->flags & VIEW_MASK_DIR ? 1 : 0];
-        if (r == 0)
-                r = view_attach(&s->view, msg, object, &fd_level);
-        if (r == 0 && fd_level >= 0) {
-                struct monitor_message level = {
-                        .type = MONITOR_LEVEL, .session = s->id, .tag = msg->tag, .node = msg->node, .token = msg->token,
-                };
-
-                r = mount_level_dev(fd_level, &level.dev);
-                if (r == 0) {
-                        monitor_send(m, &level, &fd_level, 1);
-                        return 0;
-                }
-        }
-        monitor_reply(m, msg, s->id, r);
-        return 0;
-}
-
-static int on_refuse(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
-        struct autofs_dev_ioctl param;
-        uint32_t level = view_level_of(&s->view, msg->node);
-
-        if (level != msg->node || msg->error <= 0 || msg->error > 4095)
-                return -EBADMSG;
-        init_autofs_dev_ioctl(&param);
-        param.ioctlfd = s->view.nodes[level].fd;
-        param.fail.token = msg->token;
-        param.fail.status = -msg->error;
-        if (m->fd_autofs < 0 || ioctl(m->fd_autofs, AUTOFS_DEV_IOCTL_FAIL, &param) < 0)
-                /* without /dev/autofs the only refusal is ENOENT; EINVAL: nobody waits any more */
-                if (ioctl(s->view.nodes[level].fd, AUTOFS_IOC_FAIL, (unsigned long)msg->token) < 0 && errno != EINVAL)
-                        log_debug("session %08x: refuse: %s", s->id, strerror(errno));
-        return 0;
-}
-
-static int on_revoke(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
-        monitor_reply(m, msg, s->id, view_revoke(&s->view, msg->node));
-        return 0;
-}
-
-static int on_widen(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
-        monitor_reply(m, msg, s->id, view_widen(&s->view, msg->node, msg->flags & VIEW_WRITE));
-        return 0;
-}
-
-static int on_kill(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds) {
-        bool started = s->pidfd_init >= 0;
-
-        if (s->state == SESSION_ENDING)
-                return 0;
-        session_kill(s, &m->cgroup);
-        if (!started)
-                monitor_end(m, s); /* no init whose end could tell us */
-        return 0;
-}
-
-static const struct request {
-        uint32_t type;
-        unsigned states; /* bits of enum session_state */
-        size_t min_fds, max_fds;
-        int (*handle)(struct monitor *m, struct session *s, struct monitor_message *msg, int *fds, size_t n_fds);
-} requests[] = {
-        { MONITOR_SESSION, BIT(SESSION_FREE), 1, 1, on_session },
-        { MONITOR_NODE, BIT(SESSION_BUILDING), 0, 1, on_node },
-        { MONITOR_START, BIT(SESSION_BUILDING), 1, 4, on_start },
-        { MONITOR_ATTACH, BIT(SESSION_RUNNING), 0, 1, on_attach },
-        { MONITOR_REFUSE, BIT(SESSION_RUNNING), 0, 0, on_refuse },
-        { MONITOR_REVOKE, BIT(SESSION_RUNNING), 0, 0, on_revoke },
-        { MONITOR_WIDEN, BIT(SESSION_RUNNING), 0, 0, on_widen },
-        { MONITOR_KILL, BIT(SESSION_BUILDING) | BIT(SESSION_STARTING) | BIT(SESSION_RUNNING) | BIT(SESSION_ENDING), 0, 0,
-          on_kill },
-};
-
-/* A session may end while the service still speaks of it: that is answered, not punished. */
-static int monitor_too_late(struct monitor *m, const struct monitor_message *msg) {
-        if (msg->type == MONITOR_ATTACH || msg->type == MONITOR_REVOKE || msg->type == MONITOR_WIDEN ||
-            msg->type == MONITOR_START)
-                monitor_reply(m, msg, msg->session, -ESRCH);
-        return 0;
-}
-
-static int monitor_dispatch(struct monitor *m, struct monitor_message *msg, int *fds, size_t n_fds) {
-        for (size_t i = 0; i < ELEMENTSOF(requests); i++) {
-                const struct request *q = &requests[i];
-                struct session *s = NULL;
-
-                if (q->type != msg->type)
-                        continue;
-                if (n_fds < q->min_fds || n_fds > q->max_fds)
-                        return -EBADMSG;
-                if (!(q->states & BIT(SESSION_FREE))) {
-                        s = monitor_session(m, msg->session);
-                        if (!s || s->state == SESSION_ENDING)
-                                return monitor_too_late(m, msg);
-                        if (!(q->states & BIT(s->state)))
-                                return -EBADMSG;
-                }
-                return q->handle(m, s, msg, fds, n_fds);
-        }
-        return -EBADMSG;
 }
 
 static int monitor_records(struct monitor *m, struct pack_reader *reader) {
@@ -545,7 +277,7 @@ static void monitor_lost_sentry(struct monitor *m, pid_t pid) {
                         continue;
                 log_error("session %08x: its sentry died, it ends", s->id);
                 s->sentry.pid = 0;
-                (void)on_kill(m, s, NULL, NULL, 0);
+                monitor_kill(m, s);
         }
 }
 
