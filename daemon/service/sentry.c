@@ -19,6 +19,7 @@
 #include "daemon/policy/policy.h"
 #include "daemon/service/broker-link.h"
 #include "daemon/service/channel.h"
+#include "daemon/service/pathname.h"
 #include "daemon/service/run.h"
 #include "daemon/service/tree.h"
 
@@ -28,12 +29,33 @@ static bool sentry_is_pattern(const struct policy_rule *rule, unsigned access) {
         return rule->effect == POLICY_DENY && rule->pattern && rule->access & access;
 }
 
+/*
+ * A path that is denied inside a granted directory is masked, but the host takes a mask away when it replaces the file;
+ * until it is masked anew the judge refuses the open.
+ */
+static bool sentry_is_hidden(const struct policy_plan *plan, const struct policy_rule *rule) {
+        size_t n;
+        const struct policy_rule *rules = policy_plan_rules(plan, &n);
+
+        if (rule->effect != POLICY_DENY || rule->pattern || !(rule->access & POLICY_READ))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (rules[i].effect == POLICY_ALLOW && !rules[i].pattern && !rules[i].file && !rules[i].lift &&
+                    strcmp(rules[i].path, rule->path) != 0 && pathname_is_below(rule->path, rules[i].path))
+                        return true;
+        return false;
+}
+
+static bool sentry_judges(const struct policy_plan *plan, const struct policy_rule *rule) {
+        return sentry_is_pattern(rule, POLICY_READ) || sentry_is_hidden(plan, rule);
+}
+
 bool sentry_is_needed(const struct policy_plan *plan) {
         size_t n;
         const struct policy_rule *rules = policy_plan_rules(plan, &n);
 
         for (size_t i = 0; i < n; i++)
-                if (sentry_is_pattern(&rules[i], POLICY_READ))
+                if (sentry_judges(plan, &rules[i]))
                         return true;
         return false;
 }
@@ -72,7 +94,8 @@ static int sentry_tell_rule(struct run *r, const struct policy_rule *rule) {
                      rule->access == (POLICY_READ | POLICY_WRITE); /* an open is not judged by its direction */
         int none = -1;
 
-        if (!lifts && !sentry_is_pattern(rule, POLICY_READ | POLICY_WRITE))
+        if (!lifts && !sentry_is_pattern(rule, POLICY_READ | POLICY_WRITE) &&
+            !(r->sentry && sentry_is_hidden(r->plan, rule)))
                 return 0;
         m.access = lifts ? rule->lift : plan_deny_class(rule);
         m.flags |= (lifts ? BROKER_F_LIFTS : 0) | (rule->pattern ? 0 : BROKER_F_LITERAL);
@@ -132,7 +155,8 @@ uint32_t sentry_flag(const struct run *r, uint32_t kind, const char *path) {
                 return 0;
         rules = policy_plan_rules(r->plan, &n);
         for (size_t i = 0; i < n; i++)
-                if (sentry_is_pattern(&rules[i], POLICY_READ) && policy_glob_reaches_below(rules[i].path, path))
+                if (rules[i].pattern ? sentry_is_pattern(&rules[i], POLICY_READ) && policy_glob_reaches_below(rules[i].path, path)
+                                     : sentry_is_hidden(r->plan, &rules[i]) && pathname_is_below(rules[i].path, path))
                         return VIEW_SENTRY;
         return 0;
 }
