@@ -246,8 +246,11 @@ void run_kill(struct run *r) {
 void run_signal(struct run *r, int signo) {
         struct control_message m = { .type = CONTROL_SIGNAL, .value = signo };
 
-        if (r->init && r->state == RUN_RUNNING)
+        /* once told to go, init reads it as soon as the program runs; before, there is nobody to signal yet */
+        if (r->init && (r->state == RUN_RUNNING || (r->state == RUN_STARTING && r->spawn_gone)))
                 (void)channel_send(r->init, &m, sizeof(m), NULL, 0);
+        else if (r->state < RUN_RUNNING)
+                r->early_signal = signo;
 }
 
 void run_continue(struct run *r) {

@@ -47,6 +47,7 @@ struct run {
         uint64_t started_us; /* realtime */
         bool own_tmp, broker_lost, killed, exit_told;
         bool spawn_gone; /* init was told to start the program */
+        int early_signal; /* from the client before that; 0: none */
         bool adopted;    /* keeps what it has; plan is NULL */
         bool state_file; /* has a name in the state directory */
 

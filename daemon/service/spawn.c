@@ -412,8 +412,11 @@ static void spawn_go(struct run *r) {
         if (broker_link_send(r, &notifier, NULL, NULL, steal_fd(&s->fd_notifier)) != 0 ||
             channel_send(r->init, &go, sizeof(go), NULL, 0) != 0)
                 run_fail(r, CONTROL_STEP_SETUP, EPIPE, "the session's broker is gone", NULL);
-        else
+        else {
                 r->spawn_gone = true;
+                if (r->early_signal)
+                        run_signal(r, r->early_signal);
+        }
 }
 
 void spawn_started(struct run *r, int32_t pid) {
