@@ -4,8 +4,8 @@
 
 DEPENDENCIES_BUILD='gcc libc6-dev make meson ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev
     libevent-dev libsystemd-dev libseccomp-dev libjansson-dev libcmocka-dev python3'
-# git gcc make: work that sessions do in the tests; tmux: terminals; procps: ps inside a session
-DEPENDENCIES_TEST='git tmux procps passwd util-linux python3-docutils'
+# python3-jsonschema: a validator that is not ours; systemd: systemd-analyze verify; git gcc make: work that sessions do in the tests; tmux: terminals; procps: ps inside a session
+DEPENDENCIES_TEST='git tmux procps passwd util-linux bash python3-docutils python3-jsonschema systemd'
 DEPENDENCIES_AGENTS='nodejs npm'
 
 # Runs a command as root; SUDO is empty for root.
