@@ -141,6 +141,7 @@ bool environment_is_dangerous(const char *name, size_t n_name) {
                 "LD_*",       "DYLD_*",        "GLIBC_TUNABLES", "GCONV_PATH", "BASH_ENV",
                 "ENV",        "BASH_FUNC_*",   "PROMPT_COMMAND", "IFS",        "CDPATH",
                 "GLOBIGNORE", "PYTHONSTARTUP", "PERL5OPT",       "RUBYOPT",    "NONO_*",
+                "OLDPWD", /* runs nothing, but bash looks at it when it starts: a question about where the person was before */
         };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {

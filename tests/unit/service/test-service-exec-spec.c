@@ -239,6 +239,7 @@ static void test_variables_that_run_code_never_pass(void **state) {
                 "PROMPT_COMMAND=x",
                 "IFS=x",
                 "CDPATH=x",
+                "OLDPWD=/elsewhere",
                 "GLOBIGNORE=x",
                 "PYTHONSTARTUP=x",
                 "PERL5OPT=-x",
