@@ -216,7 +216,7 @@ void loop_defer(struct loop *l, loop_time_fn fn, void *arg) {
         struct loop_deferred *d = calloc(1, sizeof(*d));
 
         if (!d)
-                return; /* leaks what it should have freed: the lesser evil, and logged by nobody's malloc */
+                abort(); /* whoever relies on it would wait for ever; the death of a process of ours only removes access */
         d->fn = fn;
         d->arg = arg;
         *l->last = d;

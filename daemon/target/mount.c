@@ -67,15 +67,6 @@ int mount_level(int fd_dir, const char *name, int fd_pipe, pid_t pgrp) {
         return mount_type(fd_dir, name, "autofs", MS_NOSUID | MS_NODEV, options);
 }
 
-int mount_mkdir(int fd_dir, const char *name, mode_t mode) {
-        int fd;
-
-        if (mkdirat(fd_dir, name, mode) < 0 && errno != EEXIST)
-                return err_raise(-errno);
-        fd = openat(fd_dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return fd >= 0 ? fd : err_raise(-errno);
-}
-
 int mount_resolve_beneath(int fd_dir, const char *path) {
         struct open_how how = {
                 .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,

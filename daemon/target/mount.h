@@ -35,8 +35,6 @@ int mount_level(int fd_dir, const char *name, int fd_pipe, pid_t pgrp);
 /* The same for any other type; @options as in mount(8). Changes the working directory to @fd_dir. The name must be a
  * directory that only root can have put there: mount(2) follows symlinks. */
 int mount_type(int fd_dir, const char *name, const char *type, unsigned long flags, const char *options);
-/* mkdirat(2) and an O_PATH descriptor of it; an existing directory is fine. */
-int mount_mkdir(int fd_dir, const char *name, mode_t mode);
 /* O_PATH of a relative path that leaves @fd_dir neither by "..", symlink nor magic link: openat2(2). */
 int mount_resolve_beneath(int fd_dir, const char *path);
 /* The level's device number as autofs packets carry it (new_encode_dev). */
