@@ -41,7 +41,7 @@ int loop_signal(struct loop *l, int signo, loop_signal_fn fn, void *arg, struct 
 struct loop_source *loop_source_free(struct loop_source *s);
 DEFINE_CLEANUP(struct loop_source, loop_source_free);
 
-/* Calls @fn(@arg) once, after the callbacks of this round: the safe place to free what a callback runs for. */
+/* Calls @fn(@arg) once, after the callbacks of this round: the safe place to free what a callback runs for. Aborts when memory is out. */
 void loop_defer(struct loop *l, loop_time_fn fn, void *arg);
 
 /* CLOCK_MONOTONIC and CLOCK_REALTIME in microseconds. */
